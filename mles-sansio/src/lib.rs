@@ -2,17 +2,35 @@
 #![no_std]
 extern crate alloc;
 
+mod action;
+pub mod auth;
+mod channel;
+mod check;
+mod config;
+mod describe;
+mod event;
 mod frame;
+pub mod header;
+mod history;
+mod join;
+mod json;
+mod node;
+mod notice;
+mod seed;
+mod session;
+mod time;
+mod timer;
+mod violation;
 
+pub use action::{Action, Actions, GroupId};
+pub use auth::Key;
+pub use config::Config;
+pub use event::{ConnId, Ending, Entry, Event, Fault, Name, Role, Source};
 pub use frame::{Frame, Frames, Kind};
-
-/// What the WebSocket layer found wrong with a connection; the core decides the close code (X1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Fault {
-    /// A violation of RFC 6455: reserved bits, an unmasked frame, a bad opcode or length, … (1002).
-    Protocol,
-    /// A text message, or the reason of a close frame, that is not UTF-8 (1007).
-    NotUtf8,
-    /// A message above the bound in force (1009; 4000 for a header).
-    TooBig,
-}
+pub use header::HEADER_MAX;
+pub use node::{BATCH, Node};
+pub use notice::{LagCause, Notice, Stats};
+pub use seed::{NodeId, Seed};
+pub use time::{Instant, Now};
+pub use timer::Timer;
+pub use violation::{Closing, Violation};

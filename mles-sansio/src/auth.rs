@@ -1,0 +1,97 @@
+//! The shared-key check of the header (spec: A1, A2, A3).
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::fmt;
+use core::hash::Hasher;
+
+use siphasher::sip::SipHasher24;
+
+use crate::violation::Violation;
+
+/// The server's shared key. Its content never shows in `Debug` output.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Key(Box<[u8]>);
+
+impl Key {
+    /// A key of these bytes, or `None` if there are none: an empty key protects nothing and is
+    /// refused where it is configured (A2).
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        (!bytes.is_empty()).then(|| Self(bytes.into()))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+/// The `auth` member of a header: a secret of its owner, so it neither prints nor leaves (A3).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Auth(pub(crate) String);
+
+impl Auth {
+    /// What the client sent, for the one who checks it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Auth(..)")
+    }
+}
+
+/// The hash a client proves the key with: SipHash-2-4 under the zero key over uid ‖ channel ‖ key,
+/// without separators (A1).
+#[must_use]
+pub fn hash(uid: &str, channel: &str, key: Option<&Key>) -> u64 {
+    let mut hasher = SipHasher24::new();
+    hasher.write(uid.as_bytes());
+    hasher.write(channel.as_bytes());
+    hasher.write(key.map_or(&[], |key| &key.0));
+    hasher.finish()
+}
+
+/// Checks a header's `auth` against the server's key.
+///
+/// # Errors
+///
+/// [`Violation::AuthMissing`] if a key is set and `auth` is not there (A2);
+/// [`Violation::AuthMalformed`] if it is not 1 to 16 hexadecimal digits (A1);
+/// [`Violation::AuthMismatch`] if it is another hash.
+pub fn check(
+    uid: &str,
+    channel: &str,
+    auth: Option<&Auth>,
+    key: Option<&Key>,
+) -> Result<(), Violation> {
+    let Some(auth) = auth else {
+        return match key {
+            Some(_) => Err(Violation::AuthMissing), // A2
+            None => Ok(()),                         // A2
+        };
+    };
+    let claimed = parse(&auth.0).ok_or(Violation::AuthMalformed)?; // A1
+    // One comparison of one word: the time does not depend on where the two differ (A2).
+    if claimed ^ hash(uid, channel, key) == 0 {
+        Ok(())
+    } else {
+        Err(Violation::AuthMismatch)
+    }
+}
+
+/// 1 to 16 hexadecimal digits of either case, and nothing else (A1): unlike `from_str_radix`,
+/// no leading sign.
+fn parse(digits: &str) -> Option<u64> {
+    if digits.is_empty() || digits.len() > 16 {
+        return None;
+    }
+    digits.chars().try_fold(0_u64, |value, digit| {
+        Some(value << 4 | u64::from(digit.to_digit(16)?))
+    })
+}

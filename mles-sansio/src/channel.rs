@@ -1,0 +1,218 @@
+//! Channels: who is on them, what they remember, and the byte budget over all of them
+//! (spec: J1, M3, L1, L3).
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::hash::{Hash, Hasher};
+
+use crate::action::GroupId;
+use crate::event::{ConnId, Name};
+use crate::history::History;
+
+/// What a channel costs beyond its name and its history (M3).
+const CHANNEL_COST: u64 = 256;
+
+/// One channel. It exists while it has members or history.
+#[derive(Clone, Debug)]
+pub(crate) struct Channel {
+    pub(crate) name: Name,
+    /// The sessions on it, by uid.
+    pub(crate) members: BTreeMap<Name, Member>,
+    pub(crate) history: History,
+    /// The sequence number this node gave last on this channel.
+    pub(crate) seq: u64,
+    /// The time stamp given or seen last: also when the channel was last active.
+    pub(crate) last_ts: u64,
+    /// Where the activity index has it; it moves there only when somebody looks.
+    indexed: Option<u64>,
+}
+
+#[derive(Clone, Debug, Hash)]
+pub(crate) struct Member {
+    pub(crate) conn: ConnId,
+    /// The newcomer that waits for this session to show that it lives (J1).
+    pub(crate) waiting: Option<ConnId>,
+}
+
+impl Channel {
+    fn cost(&self) -> u64 {
+        CHANNEL_COST + self.name.len() as u64 + self.history.cost()
+    }
+}
+
+/// All channels of a node.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Channels {
+    by_id: BTreeMap<GroupId, Channel>,
+    by_name: BTreeMap<Name, GroupId>,
+    next_id: u64,
+    /// Channels with history, by an activity that may be out of date, but is never too new.
+    by_activity: BTreeSet<(u64, GroupId)>,
+    /// Channels without members, by their last activity.
+    idle: BTreeSet<(u64, GroupId)>,
+    /// Channels of which replays hold something that the history has dropped.
+    holding: BTreeSet<GroupId>,
+    /// What all channels cost.
+    cost: u64,
+    /// Sequence numbers start above all that were used on channels forgotten since.
+    seq_floor: u64,
+}
+
+/// What has to give way when the budget is exceeded.
+pub(crate) enum Excess {
+    /// The replay of this connection holds what the history has dropped (L3).
+    Replay(ConnId),
+    /// A channel has lost its oldest frame (M3).
+    Dropped,
+    /// Nothing is left to drop.
+    Nothing,
+}
+
+impl Channels {
+    /// The channel of that name, made if there is none.
+    pub(crate) fn open(&mut self, name: &Name) -> GroupId {
+        if let Some(&id) = self.by_name.get(name) {
+            return id;
+        }
+        let id = GroupId(self.next_id);
+        self.next_id += 1;
+        let channel = Channel {
+            name: name.clone(),
+            members: BTreeMap::new(),
+            history: History::default(),
+            seq: self.seq_floor,
+            last_ts: 0,
+            indexed: None,
+        };
+        self.cost += channel.cost();
+        self.idle.insert((0, id));
+        self.by_name.insert(name.clone(), id);
+        self.by_id.insert(id, channel);
+        id
+    }
+
+    pub(crate) fn id(&self, name: &str) -> Option<GroupId> {
+        self.by_name.get(name).copied()
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&Channel> {
+        self.by_id.get(&self.id(name)?)
+    }
+
+    pub(crate) fn get(&self, id: GroupId) -> Option<&Channel> {
+        self.by_id.get(&id)
+    }
+
+    /// Changes a channel and keeps the indexes and the budget in step. A channel left without
+    /// members and history is forgotten.
+    pub(crate) fn update<R>(
+        &mut self,
+        id: GroupId,
+        change: impl FnOnce(&mut Channel) -> R,
+    ) -> Option<R> {
+        let channel = self.by_id.get_mut(&id)?;
+        let (cost, idle) = (channel.cost(), channel.members.is_empty());
+        let (last_ts, held) = (channel.last_ts, channel.history.holder().is_some());
+        let result = change(channel);
+        self.cost = self.cost - cost + channel.cost();
+        if idle {
+            self.idle.remove(&(last_ts, id));
+        }
+        let (idle, empty) = (channel.members.is_empty(), channel.history.is_empty());
+        if idle && empty {
+            self.forget(id);
+            return Some(result);
+        }
+        if idle {
+            self.idle.insert((channel.last_ts, id));
+        }
+        if channel.indexed.is_none() && !empty {
+            channel.indexed = Some(channel.last_ts);
+            self.by_activity.insert((channel.last_ts, id));
+        }
+        match (held, channel.history.holder().is_some()) {
+            (false, true) => self.holding.insert(id),
+            (true, false) => self.holding.remove(&id),
+            (false, false) | (true, true) => false,
+        };
+        Some(result)
+    }
+
+    /// What the budget counts.
+    pub(crate) fn cost(&self) -> u64 {
+        self.cost
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Makes one step towards the budget, or says what the caller has to do for it. What only
+    /// replays hold goes before anybody's history (L3, M3).
+    pub(crate) fn relieve(&mut self) -> Excess {
+        let holding = self.holding.first().and_then(|id| self.by_id.get(id));
+        if let Some(conn) = holding.and_then(|channel| channel.history.holder()) {
+            return Excess::Replay(conn);
+        }
+        while let Some((indexed, id)) = self.by_activity.pop_first() {
+            let Some(channel) = self.by_id.get_mut(&id) else {
+                continue;
+            };
+            channel.indexed = None;
+            if channel.history.is_empty() {
+                continue;
+            }
+            if channel.last_ts > indexed {
+                channel.indexed = Some(channel.last_ts);
+                self.by_activity.insert((channel.last_ts, id));
+                continue;
+            }
+            self.update(id, |channel| channel.history.drop_oldest());
+            return Excess::Dropped;
+        }
+        Excess::Nothing
+    }
+
+    /// The channel without members that was active least recently, and when that was.
+    pub(crate) fn oldest_idle(&self) -> Option<(u64, GroupId)> {
+        self.idle.first().copied()
+    }
+
+    /// Counts members and costs anew, and panics if a channel should not exist.
+    #[cfg(debug_assertions)]
+    pub(crate) fn check(&self) -> (u64, u64) {
+        let (mut members, mut cost) = (0, 0);
+        for channel in self.by_id.values() {
+            let alive = !channel.members.is_empty() || !channel.history.is_empty();
+            assert!(alive, "invariant 3: a channel without members and history");
+            members += channel.members.len() as u64;
+            cost += channel.cost();
+        }
+        (members, cost)
+    }
+
+    /// Forgets a channel and its history.
+    pub(crate) fn forget(&mut self, id: GroupId) -> Option<Name> {
+        let channel = self.by_id.remove(&id)?;
+        self.by_name.remove(&channel.name);
+        self.idle.remove(&(channel.last_ts, id));
+        if let Some(indexed) = channel.indexed {
+            self.by_activity.remove(&(indexed, id));
+        }
+        self.holding.remove(&id);
+        self.cost -= channel.cost();
+        self.seq_floor = self.seq_floor.max(channel.seq);
+        Some(channel.name)
+    }
+}
+
+impl Hash for Channels {
+    /// The activity index and the costs follow from the rest; ids are in, as groups of the runtime.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.by_id.len().hash(state);
+        for (id, channel) in &self.by_id {
+            (id, &channel.name, &channel.members).hash(state);
+            (&channel.history, channel.seq, channel.last_ts).hash(state);
+        }
+        (self.next_id, self.seq_floor).hash(state);
+    }
+}

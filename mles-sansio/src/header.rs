@@ -1,0 +1,138 @@
+//! The header frame and the announcement made of it: the only place that knows their syntax
+//! (spec: H1, H2, H4, J3).
+
+use alloc::vec::Vec;
+
+use crate::auth::Auth;
+use crate::event::Name;
+use crate::frame::{Frame, Kind};
+use crate::json::{self, Value};
+use crate::violation::Violation;
+
+/// The longest header frame, in bytes of payload (H2).
+pub const HEADER_MAX: usize = 4096;
+
+/// A client's first frame, well-formed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Who wants to join.
+    pub uid: Name,
+    /// What it wants to join.
+    pub channel: Name,
+    /// What it proves the shared key with.
+    pub auth: Option<Auth>,
+    /// Whether it is a peering handshake (H4).
+    pub peer: bool,
+}
+
+/// Reads a header.
+///
+/// # Errors
+///
+/// The first rule of H1, H2 and H4 that the frame breaks: size, kind, JSON and the types of the
+/// members as they come, then what is missing, then the names.
+pub fn parse(frame: &Frame) -> Result<Header, Violation> {
+    if frame.payload.len() > HEADER_MAX {
+        return Err(Violation::HeaderTooBig); // H2
+    }
+    if frame.kind != Kind::Text {
+        return Err(Violation::HeaderNotText); // H1
+    }
+    let text = core::str::from_utf8(&frame.payload).map_err(|_| Violation::HeaderNotJson)?;
+    let (mut uid, mut channel, mut auth, mut peer) = (None, None, None, false);
+    json::object(text, |name, value| {
+        let wanted = if name.is("uid") {
+            &mut uid
+        } else if name.is("channel") {
+            &mut channel
+        } else if name.is("auth") {
+            &mut auth
+        } else if name.is("peer") {
+            let Value::Bool(value) = value else {
+                return Err(Violation::HeaderWrongType); // H4
+            };
+            peer = value;
+            return Ok(());
+        } else {
+            return Ok(()); // H1: unknown members are ignored; H4: reserved ones too.
+        };
+        let Value::Text(value) = value else {
+            return Err(Violation::HeaderWrongType); // H1
+        };
+        *wanted = Some(value);
+        Ok(())
+    })?;
+    let (Some(uid), Some(channel)) = (uid, channel) else {
+        return Err(Violation::HeaderMissingMember); // H1
+    };
+    Ok(Header {
+        uid: name(uid)?,
+        channel: name(channel)?,
+        // What is no Unicode text is no hexadecimal number either: A1 refuses the empty string.
+        auth: auth.map(|auth| Auth(auth.into_string().unwrap_or_default())),
+        peer,
+    })
+}
+
+fn name(text: json::Text) -> Result<Name, Violation> {
+    let text = text.into_string().ok_or(Violation::HeaderBadName)?; // H1
+    if text.is_empty() {
+        Err(Violation::HeaderEmptyName) // H1
+    } else if text.contains('\0') {
+        Err(Violation::HeaderBadName) // H1
+    } else {
+        Ok(text.into())
+    }
+}
+
+/// The announcement of a join, byte for byte the same on every server (J3).
+#[must_use]
+pub fn announcement(uid: &str, channel: &str) -> Frame {
+    Frame::text(canonical(uid, channel))
+}
+
+/// Whether a frame is the announcement of its own sender on its own channel, whoever made it (J3).
+#[must_use]
+pub fn announces(frame: &Frame, uid: &str, channel: &str) -> bool {
+    // The canonical form is never shorter than this; most messages part here.
+    let least = OPEN.len() + uid.len() + BETWEEN.len() + channel.len() + CLOSE.len();
+    frame.kind == Kind::Text
+        && frame.payload.len() >= least
+        && frame.payload.starts_with(OPEN)
+        && frame.payload[..] == canonical(uid, channel)[..]
+}
+
+const OPEN: &[u8] = br#"{"uid":""#;
+const BETWEEN: &[u8] = br#"","channel":""#;
+const CLOSE: &[u8] = br#""}"#;
+
+fn canonical(uid: &str, channel: &str) -> Vec<u8> {
+    let names = uid.len() + channel.len();
+    let mut out = Vec::with_capacity(OPEN.len() + BETWEEN.len() + CLOSE.len() + names);
+    out.extend_from_slice(OPEN);
+    escape(uid, &mut out);
+    out.extend_from_slice(BETWEEN);
+    escape(channel, &mut out);
+    out.extend_from_slice(CLOSE);
+    out
+}
+
+/// The escapes of J3, and no others.
+fn escape(text: &str, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    for &byte in text.as_bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend([b'\\', byte]),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x0c => out.extend_from_slice(b"\\f"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0..0x20 => {
+                out.extend_from_slice(b"\\u00");
+                out.extend([HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+            }
+            _ => out.push(byte),
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! One channel's history: what is kept, what goes first, what replays still hold (spec: M3, J3, L3).
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
+use core::ops::Bound;
+
+use crate::event::{ConnId, Entry};
+use crate::frame::Frame;
+use crate::seed::NodeId;
+
+/// What a stored frame costs beyond its payload and its sender's uid (M3).
+const ENTRY_COST: u64 = 64;
+/// What an unfinished replay costs for each frame it lists: its share of the list itself (L3).
+const REPLAY_COST: u64 = 48;
+
+/// The bounds on one channel's history (M3).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Messages, and announcements beside them.
+    pub(crate) limit: usize,
+    /// Bytes.
+    pub(crate) bytes: u64,
+}
+
+impl Entry {
+    /// What the entry counts in the byte bounds (M3).
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        (self.frame.payload.len() + self.uid.len()) as u64 + ENTRY_COST
+    }
+
+    /// Its place in the history: by time stamp, then origin, then sequence.
+    #[must_use]
+    pub fn order(&self) -> (u64, NodeId, u64) {
+        (self.ts, self.origin, self.seq)
+    }
+}
+
+/// The newest messages, and apart from them the newest announcement of each uid, both in history
+/// order, so that reconnecting clients never displace messages (J3).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct History {
+    messages: VecDeque<Stored>,
+    announcements: VecDeque<Stored>,
+    /// What the stored entries cost.
+    stored: u64,
+    /// Counts changes; a replay and the entries it holds are told apart by it.
+    tick: u64,
+    /// Unfinished replays by the tick they started at.
+    replays: BTreeMap<u64, Replay>,
+    /// Entries no longer stored that an unfinished replay holds.
+    limbo: Vec<Limbo>,
+    /// What limbo and the lists of unfinished replays cost.
+    held: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Stored {
+    entry: Entry,
+    /// The tick of its insertion: replays that started later hold it.
+    since: u64,
+}
+
+#[derive(Clone, Debug, Hash)]
+struct Replay {
+    conn: ConnId,
+    cost: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Limbo {
+    /// Held by the replays that started after `since` and up to `until`.
+    since: u64,
+    until: u64,
+    cost: u64,
+}
+
+impl History {
+    /// Stores an entry where history order puts it, and drops what the bounds no longer allow.
+    /// `announces` says whether it is an announcement of its sender.
+    pub(crate) fn insert(&mut self, entry: Entry, announces: bool, bounds: Bounds) {
+        if bounds.limit == 0 || entry.cost() > bounds.bytes {
+            return; // M3: distributed, not stored.
+        }
+        self.tick += 1;
+        let list = if announces {
+            // J3: a uid has at most one announcement, its latest.
+            let same = self
+                .announcements
+                .iter()
+                .position(|s| s.entry.uid == entry.uid);
+            if let Some(at) = same {
+                if self.announcements[at].entry.order() >= entry.order() {
+                    return;
+                }
+                if let Some(old) = self.announcements.remove(at) {
+                    self.forget(old);
+                }
+            }
+            &mut self.announcements
+        } else {
+            &mut self.messages
+        };
+        // New entries belong at the end; only restored or merged ones look further.
+        let at = match list.back() {
+            Some(last) if last.entry.order() >= entry.order() => {
+                let found = list.binary_search_by(|s| s.entry.order().cmp(&entry.order()));
+                match found {
+                    Ok(_) => return,
+                    Err(at) => at,
+                }
+            }
+            Some(_) | None => list.len(),
+        };
+        self.stored += entry.cost();
+        list.insert(
+            at,
+            Stored {
+                entry,
+                since: self.tick,
+            },
+        );
+        let dropped = if list.len() > bounds.limit {
+            list.pop_front() // M3
+        } else {
+            None
+        };
+        if let Some(old) = dropped {
+            self.forget(old);
+        }
+        while self.stored > bounds.bytes && self.drop_oldest() {} // M3
+    }
+
+    /// Drops the oldest entry, message or announcement. Says whether there was one.
+    pub(crate) fn drop_oldest(&mut self) -> bool {
+        let oldest = match (self.messages.front(), self.announcements.front()) {
+            (Some(message), Some(announcement))
+                if announcement.entry.order() < message.entry.order() =>
+            {
+                self.announcements.pop_front()
+            }
+            (Some(_), _) => self.messages.pop_front(),
+            (None, _) => self.announcements.pop_front(),
+        };
+        let Some(old) = oldest else {
+            return false;
+        };
+        self.tick += 1;
+        self.forget(old);
+        true
+    }
+
+    /// The history as frames, oldest first, held for `conn` until `end_replay` of the tick that is
+    /// given back; `None` if there is nothing to replay.
+    pub(crate) fn start_replay(&mut self, conn: ConnId) -> Option<(u64, Arc<[Frame]>)> {
+        if self.is_empty() {
+            return None;
+        }
+        let frames: Arc<[Frame]> = self.entries().map(|entry| entry.frame.clone()).collect();
+        self.tick += 1;
+        let cost = frames.len() as u64 * REPLAY_COST;
+        self.held += cost;
+        self.replays.insert(self.tick, Replay { conn, cost });
+        Some((self.tick, frames))
+    }
+
+    /// The replay that started at `tick` is over: what only it held is free.
+    pub(crate) fn end_replay(&mut self, tick: u64) {
+        let Some(replay) = self.replays.remove(&tick) else {
+            return;
+        };
+        self.held -= replay.cost;
+        let (replays, held) = (&self.replays, &mut self.held);
+        self.limbo.retain(|limbo| {
+            let keep = holder(replays, limbo).is_some();
+            if !keep {
+                *held -= limbo.cost;
+            }
+            keep
+        });
+    }
+
+    /// The connection of a replay that holds something only replays hold.
+    pub(crate) fn holder(&self) -> Option<ConnId> {
+        self.limbo
+            .first()
+            .and_then(|limbo| holder(&self.replays, limbo))
+    }
+
+    /// The entries in history order.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        let mut messages = self.messages.iter().peekable();
+        let mut announcements = self.announcements.iter().peekable();
+        core::iter::from_fn(move || {
+            let next = match (messages.peek(), announcements.peek()) {
+                (Some(message), Some(announcement))
+                    if announcement.entry.order() < message.entry.order() =>
+                {
+                    announcements.next()
+                }
+                (Some(_), _) => messages.next(),
+                (None, _) => announcements.next(),
+            };
+            next.map(|stored| &stored.entry)
+        })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.announcements.is_empty()
+    }
+
+    /// What the history and its unfinished replays cost.
+    pub(crate) fn cost(&self) -> u64 {
+        self.stored + self.held
+    }
+
+    /// An entry leaves the history, into limbo if a replay holds it.
+    fn forget(&mut self, old: Stored) {
+        let cost = old.entry.cost();
+        self.stored -= cost;
+        if self.replays.is_empty() {
+            return;
+        }
+        let limbo = Limbo {
+            since: old.since,
+            until: self.tick,
+            cost,
+        };
+        if holder(&self.replays, &limbo).is_some() {
+            self.held += cost;
+            self.limbo.push(limbo);
+        }
+    }
+}
+
+/// The first replay that holds an entry.
+fn holder(replays: &BTreeMap<u64, Replay>, limbo: &Limbo) -> Option<ConnId> {
+    let held = (Bound::Excluded(limbo.since), Bound::Included(limbo.until));
+    replays.range(held).next().map(|(_, replay)| replay.conn)
+}
+
+impl Hash for History {
+    /// Ticks count up for ever; only how they lie to each other is state.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let rank = |tick: u64| self.replays.range(..=tick).count();
+        for list in [&self.messages, &self.announcements] {
+            list.len().hash(state);
+            for stored in list {
+                stored.entry.hash(state);
+                rank(stored.since).hash(state);
+            }
+        }
+        self.replays.len().hash(state);
+        for replay in self.replays.values() {
+            replay.hash(state);
+        }
+        self.limbo.len().hash(state);
+        for limbo in &self.limbo {
+            (limbo.cost, rank(limbo.since), rank(limbo.until)).hash(state);
+        }
+    }
+}

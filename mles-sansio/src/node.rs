@@ -1,0 +1,456 @@
+//! The node: one door in, one stream of actions out. This file routes events and keeps time; `join`
+//! has the way from header to membership and `channel` what is remembered.
+
+use alloc::collections::{BTreeMap, VecDeque};
+
+use crate::action::{Action, Actions, GroupId};
+use crate::channel::{Channels, Excess};
+use crate::config::Config;
+use crate::event::{ConnId, Ending, Entry, Event, Fault, Name};
+use crate::frame::Frame;
+use crate::header;
+use crate::history::Bounds;
+use crate::notice::{LagCause, Notice, Stats};
+use crate::seed::{NodeId, Seed};
+use crate::session::{Conn, Flow};
+use crate::time::{Instant, Now, micros};
+use crate::timer::{Timer, Timers};
+use crate::violation::{Closing, Violation};
+
+/// A Mles server, without its sockets.
+///
+/// - *In*: [`handle`](Self::handle) takes every event, the passing of time among them.
+/// - *Out*: the [`Actions`] it returns, to be executed in order before the next event.
+/// - *Time*: [`next_timeout`](Self::next_timeout) says when to come back, and why.
+/// - *Look*: [`stats`](Self::stats), [`uid`](Self::uid), [`digest`](Self::digest).
+///
+/// The same configuration, seed and events give the same actions, byte for byte (P8).
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub(crate) config: Config,
+    pub(crate) uid: NodeId,
+    pub(crate) conns: BTreeMap<ConnId, Conn>,
+    pub(crate) channels: Channels,
+    pub(crate) timers: Timers,
+    /// When the expiry timer fires, if it is armed.
+    pub(crate) expiry: Option<Instant>,
+    pub(crate) stopping: bool,
+    pub(crate) stats: Stats,
+    queue: VecDeque<Action>,
+}
+
+impl Node {
+    /// A node with nothing on it.
+    #[must_use]
+    pub fn new(config: Config, seed: &Seed) -> Self {
+        Self {
+            config,
+            uid: NodeId::of(seed),
+            conns: BTreeMap::new(),
+            channels: Channels::default(),
+            timers: Timers::default(),
+            expiry: None,
+            stopping: false,
+            stats: Stats::default(),
+            queue: VecDeque::new(),
+        }
+    }
+
+    /// Takes one event and says what to do about it.
+    ///
+    /// It never fails: nothing that a client sends is the caller's error. A caller that breaks the
+    /// contract gets [`Notice::Breach`], and a panic where debug assertions are on.
+    ///
+    /// The work is bounded: an event costs at most one pass over the history of its channel, a
+    /// timeout [`BATCH`] timers, the byte budget [`BATCH`] frames; what is left is due at once.
+    /// Only `Shutdown` looks at every connection.
+    pub fn handle(&mut self, now: Now, event: Event) -> Actions<'_> {
+        debug_assert!(
+            self.queue.is_empty(),
+            "actions of the last event were not taken"
+        );
+        match event {
+            Event::Opened { conn, .. } => self.opened(now, conn),
+            Event::Frame { conn, frame } => self.frame(now, conn, frame),
+            Event::Heard { conn } => self.heard(now, conn, false),
+            Event::Pong { conn } => self.heard(now, conn, true),
+            Event::Faulted { conn, fault } => self.faulted(now, conn, fault),
+            Event::Closed { conn, how } => self.closed(now, conn, how),
+            Event::Overrun { conn } => {
+                if self.session(conn).is_some() {
+                    self.lag(conn, LagCause::Outbox); // L2
+                }
+            }
+            Event::Drained { conn } => {
+                if let Some(Flow::Lagging) = self.session(conn).map(|s| &s.flow) {
+                    self.close(now, conn, Closing::Violation(Violation::Lagging)); // L2
+                }
+            }
+            Event::Replayed { conn } => self.end_replay(conn),
+            Event::Timeout => self.timeout(now),
+            Event::Restored { channel, entry } => self.restore(now, &channel, entry),
+            Event::Shutdown => self.shutdown(now),
+        }
+        self.keep_budget(now);
+        #[cfg(debug_assertions)]
+        self.check();
+        Actions(&mut self.queue)
+    }
+
+    /// When the next [`Event::Timeout`] is due, and what for; it may be in the past.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<(Instant, Timer)> {
+        self.timers.next()
+    }
+
+    /// The node's own uid, which is the origin of what it accepts.
+    #[must_use]
+    pub fn uid(&self) -> NodeId {
+        self.uid
+    }
+
+    /// The settings it was made with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Counters and gauges. It looks at nothing but numbers that are kept anyway.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            opening: self.conns.len() as u64 - self.stats.sessions,
+            channels: self.channels.len() as u64,
+            history_bytes: self.channels.cost(),
+            ..self.stats
+        }
+    }
+
+    /// The history of a channel in its order: messages and announcements.
+    pub fn history(&self, channel: &str) -> impl Iterator<Item = &Entry> {
+        let channel = self.channels.find(channel);
+        channel
+            .into_iter()
+            .flat_map(|channel| channel.history.entries())
+    }
+
+    pub(crate) fn emit(&mut self, action: Action) {
+        self.queue.push_back(action);
+    }
+
+    pub(crate) fn notice(&mut self, notice: Notice) {
+        self.emit(Action::Notice(notice));
+    }
+
+    /// The caller broke the contract: loud in tests, counted and without effect in use.
+    pub(crate) fn breach(&mut self, rule: &'static str) {
+        debug_assert!(false, "contract: {rule}");
+        self.stats.breaches += 1;
+        self.notice(Notice::Breach { rule });
+    }
+
+    fn opened(&mut self, now: Now, conn: ConnId) {
+        if self.conns.contains_key(&conn) {
+            return self.breach("connection ids are never used again");
+        }
+        if self.stopping {
+            return self.emit(Action::Close {
+                conn,
+                why: Closing::Restarting,
+            });
+        }
+        let deadline = now.mono + self.config.header_timeout;
+        self.timers.arm(deadline, Timer::Header(conn)); // H3
+        self.conns.insert(conn, Conn::AwaitHeader { deadline });
+    }
+
+    fn frame(&mut self, now: Now, conn: ConnId, frame: Frame) {
+        match self.conns.get_mut(&conn) {
+            Some(Conn::AwaitHeader { .. }) => self.header(now, conn, &frame),
+            Some(Conn::AwaitIncumbent(_)) => {
+                self.breach("after its first message a connection is not read until Resume");
+            }
+            Some(Conn::Joined(session)) => {
+                session.hear(now.mono);
+                let (group, uid) = (session.group, session.uid.clone());
+                self.stats.messages += 1;
+                self.stats.message_bytes += frame.payload.len() as u64;
+                self.answered(conn, false);
+                self.accept(now, group, uid, frame, conn); // M1
+            }
+            None => self.stats.stale += 1,
+        }
+    }
+
+    /// A sign of life from a connection (K1); a pong answers a probe too (J1).
+    fn heard(&mut self, now: Now, conn: ConnId, pong: bool) {
+        match self.conns.get_mut(&conn) {
+            Some(Conn::Joined(session)) => {
+                session.hear(now.mono);
+                self.answered(conn, pong);
+            }
+            Some(Conn::AwaitHeader { .. } | Conn::AwaitIncumbent(_)) => {}
+            None => self.stats.stale += 1,
+        }
+    }
+
+    fn faulted(&mut self, now: Now, conn: ConnId, fault: Fault) {
+        let violation = match (self.conns.get(&conn), fault) {
+            (None, _) => return self.stats.stale += 1,
+            (Some(Conn::Joined(_)), Fault::TooBig) => Violation::MessageTooBig, // M4
+            (Some(_), Fault::TooBig) => Violation::HeaderTooBig,                // H2
+            (Some(_), Fault::Protocol) => Violation::Protocol,
+            (Some(_), Fault::NotUtf8) => Violation::NotUtf8,
+        };
+        self.violated(now, conn, violation);
+    }
+
+    fn closed(&mut self, now: Now, conn: ConnId, how: Ending) {
+        if !self.conns.contains_key(&conn) {
+            self.stats.stale += 1;
+            return;
+        }
+        match how {
+            Ending::CloseFrame => self.close(now, conn, Closing::Answer), // L1, X1
+            Ending::Lost => self.remove(now, conn),                       // L1
+        }
+    }
+
+    /// Accepts a message: numbers it, sends it to the others, remembers it (M1).
+    pub(crate) fn accept(
+        &mut self,
+        now: Now,
+        group: GroupId,
+        uid: Name,
+        frame: Frame,
+        from: ConnId,
+    ) {
+        let (origin, bounds) = (self.uid, self.bounds());
+        let store = self.config.store_history;
+        let accepted = self.channels.update(group, |channel| {
+            channel.seq += 1;
+            channel.last_ts = stamp(now, channel.last_ts);
+            let entry = Entry {
+                origin,
+                seq: channel.seq,
+                ts: channel.last_ts,
+                uid,
+                frame: frame.clone(),
+            };
+            let stored = store.then(|| Action::StoreHistory {
+                channel: channel.name.clone(),
+                entry: entry.clone(),
+            });
+            let announces = header::announces(&entry.frame, &entry.uid, &channel.name);
+            channel.history.insert(entry, announces, bounds);
+            (channel.members.len() > 1, stored)
+        });
+        let Some((others, stored)) = accepted else {
+            panic!("a session's channel exists as long as the session does");
+        };
+        if others {
+            self.emit(Action::Broadcast {
+                group,
+                except: Some(from), // M1: never back to the sender.
+                frames: frame.into(),
+            });
+        }
+        if let Some(stored) = stored {
+            self.emit(stored);
+        }
+    }
+
+    /// A session has missed, or is about to miss, something: it gets nothing more (L2).
+    pub(crate) fn lag(&mut self, conn: ConnId, cause: LagCause) {
+        self.end_replay(conn);
+        let Some(session) = self.session_mut(conn) else {
+            return;
+        };
+        if let Flow::Lagging = session.flow {
+            return;
+        }
+        session.flow = Flow::Lagging;
+        let group = session.group;
+        self.stats.lagging += 1;
+        self.stats.lagged += 1;
+        self.emit(Action::Leave { conn, group });
+        self.emit(Action::Discard { conn });
+        self.notice(Notice::Lagging { conn, cause });
+    }
+
+    /// A replay is over, one way or the other (L3).
+    pub(crate) fn end_replay(&mut self, conn: ConnId) {
+        let Some(session) = self.session_mut(conn) else {
+            return;
+        };
+        let Flow::Replaying { tick, deadline } = session.flow else {
+            return;
+        };
+        session.flow = Flow::Live;
+        let group = session.group;
+        self.timers.disarm(deadline, Timer::Replay(conn));
+        self.channels
+            .update(group, |channel| channel.history.end_replay(tick));
+    }
+
+    fn timeout(&mut self, now: Now) {
+        for _ in 0..BATCH {
+            match self.timers.due(now.mono) {
+                Some(Timer::Header(conn)) => {
+                    self.violated(now, conn, Violation::HeaderTimeout); // H3
+                }
+                Some(Timer::Probe(conn)) => self.probe_over(now, conn),
+                Some(Timer::KeepAlive(conn)) => self.keep_alive(now, conn),
+                Some(Timer::Replay(conn)) => self.lag(conn, LagCause::ReplayTimeout), // L3
+                Some(Timer::Expiry) => self.expire(now),
+                Some(Timer::Relief) => {}
+                None => break,
+            }
+        }
+    }
+
+    /// Pings a session that was silent for an interval, and gives up when the fourth ping in a row
+    /// would be due (K1).
+    fn keep_alive(&mut self, now: Now, conn: ConnId) {
+        let interval = self.config.ping_interval;
+        let Some(session) = self.session_mut(conn) else {
+            return;
+        };
+        let due = session.heard + interval;
+        if session.pings == 0 && due > now.mono {
+            session.wake = due;
+            self.timers.arm(due, Timer::KeepAlive(conn));
+        } else if session.pings == PINGS_MAX {
+            self.violated(now, conn, Violation::NoAnswer);
+        } else {
+            session.pings += 1;
+            session.wake = now.mono + interval;
+            let wake = session.wake;
+            self.timers.arm(wake, Timer::KeepAlive(conn));
+            self.emit(Action::Ping { conn });
+        }
+    }
+
+    /// Forgets channels that nobody was on for long enough (L1), then looks again when the next may
+    /// be due, an hour later at most: the date can jump.
+    fn expire(&mut self, now: Now) {
+        self.expiry = None;
+        let after = micros(self.config.history_expiry);
+        for _ in 0..BATCH {
+            match self.channels.oldest_idle() {
+                Some((last, group)) if last.saturating_add(after) <= now.unix => {
+                    if let Some(channel) = self.channels.forget(group) {
+                        self.notice(Notice::Expired { channel });
+                    }
+                }
+                Some(_) | None => break,
+            }
+        }
+        self.arm_expiry(now);
+    }
+
+    /// Keeps the expiry timer armed while there is a channel without members.
+    pub(crate) fn arm_expiry(&mut self, now: Now) {
+        let Some((last, _)) = self.channels.oldest_idle() else {
+            return;
+        };
+        if self.expiry.is_none() {
+            let due = last.saturating_add(micros(self.config.history_expiry));
+            let wait = due.saturating_sub(now.unix).min(EXPIRY_LOOK);
+            let at = now.mono + core::time::Duration::from_micros(wait);
+            self.timers.arm(at, Timer::Expiry);
+            self.expiry = Some(at);
+        }
+    }
+
+    /// Takes back what an earlier node had stored.
+    fn restore(&mut self, now: Now, channel: &Name, entry: Entry) {
+        let sound = |number: u64| (1..NUMBER_MAX).contains(&number);
+        if !sound(entry.seq) || !sound(entry.ts) || channel.is_empty() || entry.uid.is_empty() {
+            return self.notice(Notice::NotRestored {
+                reason: "a name is empty, or a number not between 1 and 2^53 - 1",
+            });
+        }
+        if entry.ts > now.unix.saturating_add(AHEAD_MAX) {
+            return self.notice(Notice::NotRestored {
+                reason: "its time stamp is more than an hour ahead of this machine's clock",
+            });
+        }
+        if self
+            .channels
+            .find(channel)
+            .is_some_and(|c| !c.members.is_empty())
+        {
+            return self.breach("history is restored before anybody joins");
+        }
+        let (bounds, uid) = (self.bounds(), self.uid);
+        let group = self.channels.open(channel);
+        self.channels.update(group, |channel| {
+            channel.last_ts = channel.last_ts.max(entry.ts);
+            if entry.origin == uid {
+                channel.seq = channel.seq.max(entry.seq);
+            }
+            let announces = header::announces(&entry.frame, &entry.uid, &channel.name);
+            channel.history.insert(entry, announces, bounds);
+        });
+        self.arm_expiry(now);
+    }
+
+    fn shutdown(&mut self, now: Now) {
+        self.stopping = true;
+        let conns: alloc::vec::Vec<ConnId> = self.conns.keys().copied().collect();
+        for conn in conns {
+            // A newcomer may be in already, because its incumbent was closed before it.
+            if self.conns.contains_key(&conn) {
+                self.close(now, conn, Closing::Restarting); // X1
+            }
+        }
+    }
+
+    /// Brings what is remembered back under the byte budget (M3, L3).
+    fn keep_budget(&mut self, now: Now) {
+        for _ in 0..BATCH {
+            if self.channels.cost() <= self.config.history_bytes {
+                return;
+            }
+            match self.channels.relieve() {
+                Excess::Replay(conn) => self.lag(conn, LagCause::HistoryBudget),
+                Excess::Dropped => {}
+                Excess::Nothing => return,
+            }
+        }
+        self.timers.arm(now.mono, Timer::Relief);
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            limit: self.config.history_limit,
+            bytes: self
+                .config
+                .history_channel_bytes
+                .min(self.config.history_bytes),
+        }
+    }
+}
+
+/// The next time stamp on a channel: the date, or just after the last one if that is later.
+fn stamp(now: Now, last: u64) -> u64 {
+    // A clock beyond 2^53 is broken: the channel's own time goes on without it.
+    let date = if now.unix < NUMBER_MAX { now.unix } else { 0 };
+    date.max(last + 1)
+}
+
+/// Timers, or frames dropped for the budget, that one event may cost.
+pub const BATCH: usize = 1024;
+
+/// Pings in a row that may go unanswered (K1).
+const PINGS_MAX: u8 = 3;
+
+/// Sequence numbers and time stamps stay below this: every language's numbers hold them.
+const NUMBER_MAX: u64 = 1 << 53;
+
+/// How far ahead of the date a time stamp that comes from outside may be, in microseconds.
+const AHEAD_MAX: u64 = 60 * 60 * 1_000_000;
+
+/// How long the expiry of history may go without a look at the date, in microseconds.
+const EXPIRY_LOOK: u64 = 60 * 60 * 1_000_000;

@@ -1,0 +1,109 @@
+//! What a runtime logs and counts.
+
+use core::fmt;
+
+use crate::event::{ConnId, Name};
+use crate::violation::Violation;
+
+/// Something worth a log line. Payloads, `auth` and keys never appear in one; uids and channels do,
+/// so they belong at debug level.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Notice {
+    /// A session has joined its channel.
+    Joined {
+        /// The connection.
+        conn: ConnId,
+        /// Its uid.
+        uid: Name,
+        /// Its channel.
+        channel: Name,
+    },
+    /// A session has left its channel, for whatever reason.
+    Left {
+        /// The connection.
+        conn: ConnId,
+        /// Its uid.
+        uid: Name,
+        /// Its channel.
+        channel: Name,
+    },
+    /// A connection is closed for what it did.
+    Violated {
+        /// The connection.
+        conn: ConnId,
+        /// The rule.
+        violation: Violation,
+    },
+    /// A session gets nothing more until it reconnects (L2).
+    Lagging {
+        /// The connection.
+        conn: ConnId,
+        /// What ran out.
+        cause: LagCause,
+    },
+    /// A channel's history has expired (L1).
+    Expired {
+        /// The channel.
+        channel: Name,
+    },
+    /// An entry given back at start was not taken.
+    NotRestored {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The runtime broke the contract; the event had no effect.
+    Breach {
+        /// Which rule of the contract.
+        rule: &'static str,
+    },
+}
+
+/// Why a session is lagging.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LagCause {
+    /// Its outbox was full (L3).
+    Outbox,
+    /// It did not take its replay in time (L3).
+    ReplayTimeout,
+    /// Its replay held history that the byte budget had no room for any more (L3).
+    HistoryBudget,
+}
+
+impl fmt::Display for LagCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Outbox => "outbox full",
+            Self::ReplayTimeout => "replay not taken in time",
+            Self::HistoryBudget => "history budget exceeded by its replay",
+        })
+    }
+}
+
+/// Counters since the node was made, and gauges (marked so) of this moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Stats {
+    /// Gauge: connections that have not sent a header, or wait for an incumbent.
+    pub opening: u64,
+    /// Gauge: members of channels, lagging ones among them.
+    pub sessions: u64,
+    /// Gauge: lagging sessions.
+    pub lagging: u64,
+    /// Gauge: channels with members or history.
+    pub channels: u64,
+    /// Gauge: bytes of the history budget in use.
+    pub history_bytes: u64,
+    /// Joins.
+    pub joins: u64,
+    /// Messages accepted from clients.
+    pub messages: u64,
+    /// Bytes of their payloads.
+    pub message_bytes: u64,
+    /// Sessions that became lagging.
+    pub lagged: u64,
+    /// Connections closed for a violation.
+    pub violations: u64,
+    /// Events for connections that the node knows no more: normal in a race, and harmless.
+    pub stale: u64,
+    /// Events with which the runtime broke the contract.
+    pub breaches: u64,
+}

@@ -1,0 +1,61 @@
+//! A connection's states, each named for what it waits for (spec: section "States").
+
+use crate::action::GroupId;
+use crate::event::Name;
+use crate::time::{Instant, micros};
+
+/// A connection that the node knows.
+#[derive(Clone, Debug)]
+pub(crate) enum Conn {
+    /// It owes its header until the deadline (H3).
+    AwaitHeader { deadline: Instant },
+    /// Its header was good; it waits for the incumbent of its uid to answer or to go (J1).
+    AwaitIncumbent(AwaitIncumbent),
+    /// It is on its channel.
+    Joined(Session),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct AwaitIncumbent {
+    pub(crate) group: GroupId,
+    pub(crate) uid: Name,
+    pub(crate) deadline: Instant,
+    /// Whether the incumbent was heard of since it was asked.
+    pub(crate) alive: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) group: GroupId,
+    pub(crate) uid: Name,
+    /// When something came last (K1).
+    pub(crate) heard: Instant,
+    /// Keep-alive pings sent since.
+    pub(crate) pings: u8,
+    /// When its keep-alive timer fires next.
+    pub(crate) wake: Instant,
+    pub(crate) flow: Flow,
+}
+
+/// How far a session takes what it is sent.
+#[derive(Clone, Debug)]
+pub(crate) enum Flow {
+    /// It takes its replay, until the deadline (L3).
+    Replaying { tick: u64, deadline: Instant },
+    /// It is up to date, or its outbox holds the rest.
+    Live,
+    /// It gets nothing more; if it reads again it is closed (L2).
+    Lagging,
+}
+
+impl Session {
+    pub(crate) fn hear(&mut self, now: Instant) {
+        self.heard = now;
+        self.pings = 0;
+    }
+}
+
+/// A deadline as state: how far away it is.
+pub(crate) fn ahead(deadline: Instant, now: Instant) -> u64 {
+    micros(deadline.since(now))
+}

@@ -1,0 +1,167 @@
+//! Why the server ends a connection, and the code and sentence that go with it (spec: X1).
+
+use core::fmt;
+
+/// What a client, or its silence, broke: one variant for each rule that can be broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Violation {
+    /// RFC 6455 was violated.
+    Protocol,
+    /// Text that is not UTF-8.
+    NotUtf8,
+    /// A message above the server's bound (M4).
+    MessageTooBig,
+    /// The first frame is longer than [`HEADER_MAX`](crate::HEADER_MAX) bytes (H2).
+    HeaderTooBig,
+    /// The first frame is binary (H1).
+    HeaderNotText,
+    /// The first frame is not one JSON object (H1).
+    HeaderNotJson,
+    /// A member's value nests more than 16 deep (H1).
+    HeaderTooDeep,
+    /// A member's name occurs twice in one object (H1).
+    HeaderRepeatedMember,
+    /// `uid` or `channel` is not there (H1).
+    HeaderMissingMember,
+    /// `uid`, `channel` or `auth` is no string (H1), or `peer` no boolean (H4).
+    HeaderWrongType,
+    /// `uid` or `channel` is empty (H1).
+    HeaderEmptyName,
+    /// `uid` or `channel` holds NUL or a lone surrogate (H1).
+    HeaderBadName,
+    /// No valid header in time (H3).
+    HeaderTimeout,
+    /// A peering handshake, and this server takes no peers (H4).
+    PeerRefused,
+    /// A key is set and the header has no `auth` (A2).
+    AuthMissing,
+    /// `auth` is not 1 to 16 hexadecimal digits (A1).
+    AuthMalformed,
+    /// `auth` is not the hash of uid, channel and key (A1, A2).
+    AuthMismatch,
+    /// A live session has this uid and channel (J1).
+    Duplicate,
+    /// Nothing came although pings were sent (J1, K1).
+    NoAnswer,
+    /// The session read too slowly and has missed frames (L2).
+    Lagging,
+}
+
+impl Violation {
+    /// All violations, in order.
+    pub const ALL: [Self; 20] = [
+        Self::Protocol,
+        Self::NotUtf8,
+        Self::MessageTooBig,
+        Self::HeaderTooBig,
+        Self::HeaderNotText,
+        Self::HeaderNotJson,
+        Self::HeaderTooDeep,
+        Self::HeaderRepeatedMember,
+        Self::HeaderMissingMember,
+        Self::HeaderWrongType,
+        Self::HeaderEmptyName,
+        Self::HeaderBadName,
+        Self::HeaderTimeout,
+        Self::PeerRefused,
+        Self::AuthMissing,
+        Self::AuthMalformed,
+        Self::AuthMismatch,
+        Self::Duplicate,
+        Self::NoAnswer,
+        Self::Lagging,
+    ];
+
+    /// The close code (X1). Exhaustive: a new rule cannot forget its code.
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::Protocol => 1002,
+            Self::NotUtf8 => 1007,
+            Self::MessageTooBig => 1009,
+            Self::HeaderTooBig
+            | Self::HeaderNotText
+            | Self::HeaderNotJson
+            | Self::HeaderTooDeep
+            | Self::HeaderRepeatedMember
+            | Self::HeaderMissingMember
+            | Self::HeaderWrongType
+            | Self::HeaderEmptyName
+            | Self::HeaderBadName => 4000,
+            Self::AuthMissing | Self::AuthMalformed | Self::AuthMismatch => 4001,
+            Self::Duplicate => 4002,
+            Self::HeaderTimeout => 4003,
+            Self::NoAnswer => 4005,
+            Self::Lagging => 4008,
+            Self::PeerRefused => 4011,
+        }
+    }
+
+    /// The reason a person can act on: at most 123 bytes, never a word of what the client sent (X1).
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Protocol => "frame violates RFC 6455",
+            Self::NotUtf8 => "text is not UTF-8: send bytes as a binary message",
+            Self::MessageTooBig => "message too big for this server",
+            Self::HeaderTooBig => "header too big: at most 4096 bytes",
+            Self::HeaderNotText => "header missing: the first frame must be text",
+            Self::HeaderNotJson => "header is not one JSON object",
+            Self::HeaderTooDeep => "header nests more than 16 deep",
+            Self::HeaderRepeatedMember => "header repeats a member",
+            Self::HeaderMissingMember => "header needs uid and channel",
+            Self::HeaderWrongType => {
+                "header member of wrong type: uid, channel and auth are strings, peer a boolean"
+            }
+            Self::HeaderEmptyName => "uid and channel must not be empty",
+            Self::HeaderBadName => "uid or channel holds NUL or a lone surrogate",
+            Self::HeaderTimeout => "no header in time: send uid and channel as the first frame",
+            Self::PeerRefused => "this server takes no peers",
+            Self::AuthMissing => "this server has a key: send auth",
+            Self::AuthMalformed => "auth is not 1 to 16 hexadecimal digits",
+            Self::AuthMismatch => "auth does not fit uid, channel and key",
+            Self::Duplicate => "this uid is on the channel already",
+            Self::NoAnswer => "no answer to pings",
+            Self::Lagging => "read too slowly: reconnect and take the gap from the history",
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+/// Why the server sends a close frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Closing {
+    /// The answer to the client's own close frame.
+    Answer,
+    /// The server is going away, and will be back.
+    Restarting,
+    /// The client broke a rule, or was silent or slow beyond what the rules allow.
+    Violation(Violation),
+}
+
+impl Closing {
+    /// The close code (X1).
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::Answer => 1000,
+            Self::Restarting => 1012,
+            Self::Violation(violation) => violation.code(),
+        }
+    }
+
+    /// The reason, at most 123 bytes (X1).
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Answer => "",
+            Self::Restarting => "server is restarting: reconnect",
+            Self::Violation(violation) => violation.reason(),
+        }
+    }
+}

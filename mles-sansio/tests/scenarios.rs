@@ -1,0 +1,245 @@
+//! Runs the scenario files: a story, then commands, each with the complete trace it must give.
+//!
+//! A file is blocks separated by empty lines. A block is comment lines (`#`), command lines, a line
+//! `----`, and the trace. Commands:
+//!
+//! ```text
+//! config limit=2 key=secret …     before anything else; spans in seconds
+//! open c1                         a WebSocket is open
+//! text c1 {"uid":"a",…}           a text message arrives; `header c1 a room` is short for a header
+//! binary c1 bytes                 a binary message arrives
+//! heard|pong|overrun|drained|replayed|close|lost c1
+//! fault c1 Protocol|NotUtf8|TooBig
+//! wait 5s                         time passes; every timeout that comes due is handled
+//! date 2d                         the date, and only that, moves on
+//! timers                          what the node waits for next
+//! history room                    what a channel remembers
+//! stats                           counters that are not zero
+//! shutdown
+//! ```
+//!
+//! `MLES_REWRITE=1 cargo test -p mles-sansio --test scenarios` writes the traces anew. The story says
+//! what must happen: read each rewritten line against the spec before you commit it.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use mles_sansio::{
+    Config, ConnId, Ending, Event, Fault, Frame, Instant, Key, Node, Now, Role, Seed, Source,
+};
+
+#[test]
+fn scenarios() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    let mut wrong = String::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let (first, second) = (run(&text), run(&text));
+        assert_eq!(first, second, "not deterministic: {file:?}"); // P8
+        if std::env::var_os("MLES_REWRITE").is_some() {
+            std::fs::write(&file, first).unwrap();
+        } else if first != text {
+            let at = first.lines().zip(text.lines()).position(|(a, b)| a != b);
+            let line = at.unwrap_or_else(|| first.lines().count().min(text.lines().count()));
+            let _ = writeln!(
+                wrong,
+                "{}:{}\n  expected {:?}\n  got      {:?}",
+                file.display(),
+                line + 1,
+                text.lines().nth(line),
+                first.lines().nth(line)
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "traces differ:\n{wrong}");
+}
+
+/// The text with every trace made anew.
+fn run(text: &str) -> String {
+    let mut world = World::new(Config::default());
+    let mut out = String::new();
+    for block in text.trim_end().split("\n\n") {
+        let mut trace = String::new();
+        let mut commands = false;
+        for line in block.lines().take_while(|line| *line != "----") {
+            out.push_str(line);
+            out.push('\n');
+            if !line.starts_with('#') {
+                commands = true;
+                world.command(line, &mut trace);
+            }
+        }
+        if commands {
+            out.push_str("----\n");
+            out.push_str(if trace.is_empty() {
+                "nothing\n"
+            } else {
+                &trace
+            });
+        }
+        out.push('\n');
+    }
+    out.truncate(out.trim_end().len());
+    out.push('\n');
+    out
+}
+
+struct World {
+    node: Node,
+    now: Now,
+}
+
+impl World {
+    fn new(config: Config) -> Self {
+        let mono = Instant::from_micros(0);
+        let unix = 1_700_000_000_000_000;
+        let node = Node::new(config, &Seed([7; 32]));
+        Self {
+            node,
+            now: Now { mono, unix },
+        }
+    }
+
+    fn command(&mut self, line: &str, trace: &mut String) {
+        let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match verb {
+            "config" => *self = Self::new(config(rest)),
+            "wait" => self.wait(span(rest), trace),
+            "date" => self.now.unix += u64::try_from(span(rest).as_micros()).unwrap(),
+            "timers" => {
+                let next = self.node.next_timeout();
+                let _ = match next {
+                    Some((at, timer)) => {
+                        writeln!(trace, "in {:?}: {timer}", at.since(self.now.mono))
+                    }
+                    None => writeln!(trace, "none"),
+                };
+            }
+            "history" => {
+                for entry in self.node.history(rest) {
+                    let _ = writeln!(trace, "{} {} {}", entry.seq, entry.uid, entry.frame);
+                }
+            }
+            "stats" => {
+                let stats = format!("{:?}", self.node.stats());
+                let inner = stats.trim_start_matches("Stats { ").trim_end_matches(" }");
+                let some: Vec<_> = inner.split(", ").filter(|s| !s.ends_with(": 0")).collect();
+                let _ = writeln!(trace, "{}", some.join(", "));
+            }
+            _ => self.event(event(verb, rest), trace),
+        }
+    }
+
+    fn event(&mut self, event: Event, trace: &mut String) {
+        for action in self.node.handle(self.now, event) {
+            let _ = writeln!(trace, "{action}");
+        }
+    }
+
+    fn wait(&mut self, span: Duration, trace: &mut String) {
+        let until = self.now.mono + span;
+        while let Some((at, _)) = self.node.next_timeout().filter(|(at, _)| *at <= until) {
+            self.advance(at.max(self.now.mono));
+            let before = trace.len();
+            self.event(Event::Timeout, trace);
+            if trace.len() > before {
+                let at = format!("at {:?}:\n", at.since(Instant::from_micros(0)));
+                trace.insert_str(before, &at);
+            }
+        }
+        self.advance(until);
+    }
+
+    fn advance(&mut self, to: Instant) {
+        self.now.unix += u64::try_from(to.since(self.now.mono).as_micros()).unwrap();
+        self.now.mono = to;
+    }
+}
+
+fn event(verb: &str, rest: &str) -> Event {
+    let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    let conn = ConnId(name.strip_prefix('c').map_or(0, |n| n.parse().unwrap()));
+    match verb {
+        "open" => Event::Opened {
+            conn,
+            role: Role::Accepted,
+            source: Source(0),
+        },
+        "text" => Event::Frame {
+            conn,
+            frame: Frame::text(rest.to_owned()),
+        },
+        "binary" => Event::Frame {
+            conn,
+            frame: Frame::binary(rest.to_owned()),
+        },
+        "header" => {
+            let (uid, channel) = rest.split_once(' ').unwrap();
+            let text = format!("{{\"uid\":\"{uid}\",\"channel\":\"{channel}\"}}");
+            Event::Frame {
+                conn,
+                frame: Frame::text(text),
+            }
+        }
+        "heard" => Event::Heard { conn },
+        "pong" => Event::Pong { conn },
+        "overrun" => Event::Overrun { conn },
+        "drained" => Event::Drained { conn },
+        "replayed" => Event::Replayed { conn },
+        "close" => Event::Closed {
+            conn,
+            how: Ending::CloseFrame,
+        },
+        "lost" => Event::Closed {
+            conn,
+            how: Ending::Lost,
+        },
+        "fault" => {
+            let fault = match rest {
+                "Protocol" => Fault::Protocol,
+                "NotUtf8" => Fault::NotUtf8,
+                "TooBig" => Fault::TooBig,
+                _ => panic!("unknown fault {rest}"),
+            };
+            Event::Faulted { conn, fault }
+        }
+        "shutdown" => Event::Shutdown,
+        _ => panic!("unknown command {verb}"),
+    }
+}
+
+fn config(rest: &str) -> Config {
+    let mut config = Config::default();
+    for setting in rest.split(' ') {
+        let (name, value) = setting.split_once('=').unwrap();
+        let number = || value.parse().unwrap();
+        match name {
+            "key" => config.key = Key::new(value.as_bytes()),
+            "limit" => config.history_limit = value.parse().unwrap(),
+            "channel-bytes" => config.history_channel_bytes = number(),
+            "bytes" => config.history_bytes = number(),
+            "store" => config.store_history = value == "on",
+            _ => panic!("unknown setting {name}"),
+        }
+    }
+    config
+}
+
+fn span(text: &str) -> Duration {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap());
+    let number: u64 = number.parse().unwrap();
+    match unit {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "h" => Duration::from_secs(number * 3600),
+        "d" => Duration::from_secs(number * 86_400),
+        _ => panic!("unknown unit {unit}"),
+    }
+}

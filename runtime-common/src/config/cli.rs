@@ -1,0 +1,373 @@
+//! The command line. Every option is optional and holds what was written: [`super::Layer`] merges, [`super`] checks,
+//! so that all mistakes are told at once, with the name under which each value was given.
+
+use std::ffi::OsString;
+
+use clap::{ArgAction, Args, Parser};
+
+use super::Exit;
+
+/// Mles v2 publish/subscribe server over TLS WebSockets.
+#[derive(Parser)]
+#[command(
+    name = "mles",
+    version,
+    next_line_help = true,
+    allow_negative_numbers = true,
+    after_help = AFTER_HELP
+)]
+pub(super) struct Cli {
+    /// Address to accept on: IPv4, [IPv6] or IPv6, with a port of its own or that of --port.
+    /// Repeatable; MLES_LISTEN takes a list separated by commas.
+    /// [default: 127.0.0.1 and ::1; with --tls-cert all addresses, IPv6 and IPv4]
+    #[arg(
+        long,
+        value_name = "ADDR[:PORT]",
+        help_heading = "Address and certificate",
+        verbatim_doc_comment
+    )]
+    pub(super) listen: Vec<OsString>,
+
+    /// TCP port, 0 to 65535; 0 takes a free one. [default: 8077; with --tls-cert 443]
+    #[arg(
+        short,
+        long,
+        value_name = "PORT",
+        help_heading = "Address and certificate"
+    )]
+    pub(super) port: Option<OsString>,
+
+    /// Certificate chain, PEM, the server's own certificate first; needs --tls-key.
+    /// Without it the server makes a certificate for this machine and accepts only from it.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Address and certificate",
+        verbatim_doc_comment
+    )]
+    pub(super) tls_cert: Option<OsString>,
+
+    /// Private key of the certificate, PEM; needs --tls-cert.
+    #[arg(long, value_name = "FILE", help_heading = "Address and certificate")]
+    pub(super) tls_key: Option<OsString>,
+
+    /// File whose first line is the shared key that clients must prove to know.
+    /// Or set MLES_KEY to the key itself; not both. [default: no key, everybody may join]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Address and certificate",
+        verbatim_doc_comment
+    )]
+    pub(super) key_file: Option<OsString>,
+
+    /// Messages kept per channel; 0 keeps none, at most 1000000. [default: 200]
+    #[arg(short, long, value_name = "N", help_heading = "History")]
+    pub(super) limit: Option<OsString>,
+
+    /// Bytes kept per channel; 0 keeps none, at most --history-bytes.
+    /// [default: 8MiB, or --history-bytes if that is less]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        help_heading = "History",
+        verbatim_doc_comment
+    )]
+    pub(super) history_channel_bytes: Option<OsString>,
+
+    /// Bytes kept in all channels together; 0 keeps none, at most 1024GiB. [default: 64MiB]
+    #[arg(long, value_name = "SIZE", help_heading = "History")]
+    pub(super) history_bytes: Option<OsString>,
+
+    /// Largest message in bytes, 4KiB to 1GiB; who sends a larger one is closed. [default: 16MiB]
+    #[arg(long, value_name = "SIZE", help_heading = "Sessions")]
+    pub(super) max_message: Option<OsString>,
+
+    /// Bytes that wait for a session that reads slowly, 4KiB to 1GiB; with more it is lagging
+    /// and gets nothing further. One message always fits into an empty outbox. [default: 1MiB]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        help_heading = "Sessions",
+        verbatim_doc_comment
+    )]
+    pub(super) outbox: Option<OsString>,
+
+    /// Time to take the history on joining, 10ms to 1h. [default: 60s]
+    #[arg(long, value_name = "TIME", help_heading = "Sessions")]
+    pub(super) replay_timeout: Option<OsString>,
+
+    /// Time for the TLS handshake, 10ms to 1h. [default: 10s]
+    #[arg(long, value_name = "TIME", help_heading = "Sessions")]
+    pub(super) handshake_timeout: Option<OsString>,
+
+    /// Time from the WebSocket upgrade to the first message, 10ms to 1h. [default: 10s]
+    #[arg(long, value_name = "TIME", help_heading = "Sessions")]
+    pub(super) header_timeout: Option<OsString>,
+
+    /// Silence after which a session is pinged, 10ms to 1h; closed when the fourth ping
+    /// would be due. [default: 24s]
+    #[arg(
+        long,
+        value_name = "TIME",
+        help_heading = "Sessions",
+        verbatim_doc_comment
+    )]
+    pub(super) ping_interval: Option<OsString>,
+
+    /// Time to answer when a second session with the same name wants to join, 10ms to 1h.
+    /// [default: 5s]
+    #[arg(
+        long,
+        value_name = "TIME",
+        help_heading = "Sessions",
+        verbatim_doc_comment
+    )]
+    pub(super) probe_timeout: Option<OsString>,
+
+    /// Sessions at once, 1 to 10000000; further ones are refused.
+    /// [default: 0.8 of the descriptors that the process may open]
+    #[arg(long, value_name = "N", help_heading = "Limits", verbatim_doc_comment)]
+    pub(super) max_sessions: Option<OsString>,
+
+    /// Connections at once that are not sessions (yet), 1 to 1000000; with more, the oldest one
+    /// of the source that holds the most of them is closed. [default: 256]
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        help_heading = "Limits",
+        verbatim_doc_comment
+    )]
+    pub(super) filelimit: Option<OsString>,
+
+    /// New connections a minute from one IPv4 address or IPv6 /64, checked before TLS;
+    /// 0 is no limit, at most 1000000. [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Limits", verbatim_doc_comment)]
+    pub(super) rate_limit: Option<OsString>,
+
+    /// Connections at once from one IPv4 address or IPv6 /64, not counting this machine's own;
+    /// 0 is no limit, at most 1000000. [default: 32]
+    #[arg(long, value_name = "N", help_heading = "Limits", verbatim_doc_comment)]
+    pub(super) per_ip_limit: Option<OsString>,
+
+    #[command(flatten)]
+    unsupported: Unsupported,
+}
+
+const AFTER_HELP: &str = "\
+SIZE is in bytes, or a whole number with KiB, MiB or GiB. TIME is in seconds, or a whole number
+with ms, s, m or h.
+
+Each option can be given as an environment variable too, such as MLES_HISTORY_BYTES for
+--history-bytes; the option wins. An empty variable counts as not set, but an empty MLES_KEY is
+refused. RUST_LOG sets what is logged: error, warn, info, debug or trace [default: info].";
+
+/// What the public server has and this one has not yet: recognised, so that the refusal can say so.
+#[derive(Args)]
+#[command(next_help_heading = "Not supported yet")]
+struct Unsupported {
+    /// Names to get a certificate for.
+    #[arg(short, long, value_name = "NAME")]
+    domains: Vec<OsString>,
+
+    /// Contact for the certificate authority.
+    #[arg(short, long, value_name = "ADDRESS")]
+    email: Vec<OsString>,
+
+    /// Directory that keeps certificates.
+    #[arg(short, long, value_name = "DIR")]
+    cache: Option<OsString>,
+
+    /// Directory of files to serve.
+    #[arg(short, long, value_name = "DIR")]
+    wwwroot: Option<OsString>,
+
+    /// Use the certificate authority's staging environment.
+    #[arg(short, long, action = ArgAction::SetTrue)]
+    staging: bool,
+
+    /// Redirect from port 80.
+    #[arg(short, long, action = ArgAction::SetTrue)]
+    redirect: bool,
+
+    /// Size of the cache of compressed files, in MB.
+    #[arg(short = 'C', long, value_name = "MB")]
+    compression_cache: Option<OsString>,
+
+    /// Reverse proxy rules.
+    #[arg(short = 'P', long, value_name = "PREFIX=URL")]
+    proxy: Vec<OsString>,
+
+    /// Cross-origin headers on files.
+    #[arg(long, action = ArgAction::SetTrue)]
+    cors: bool,
+}
+
+impl Cli {
+    /// Splits the command line into its options.
+    ///
+    /// # Errors
+    /// `--help`, `--version`, and what is no command line at all, in one line.
+    pub(super) fn read(arguments: impl Iterator<Item = OsString>) -> Result<Cli, Exit> {
+        Cli::try_parse_from(arguments).map_err(|error| {
+            let text = error.render().to_string();
+            if error.use_stderr() {
+                Exit::mistakes(&[one_line(&text)])
+            } else {
+                Exit {
+                    code: 0,
+                    message: text.trim_end().to_owned(),
+                    to_stdout: true,
+                }
+            }
+        })
+    }
+
+    /// The refusal of the options that are not there yet, if one was given.
+    pub(super) fn refusal(&self) -> Option<String> {
+        let it = &self.unsupported;
+        let given: Vec<&str> = [
+            (!it.domains.is_empty(), "--domains"),
+            (!it.email.is_empty(), "--email"),
+            (it.cache.is_some(), "--cache"),
+            (it.wwwroot.is_some(), "--wwwroot"),
+            (it.staging, "--staging"),
+            (it.redirect, "--redirect"),
+            (it.compression_cache.is_some(), "--compression-cache"),
+            (!it.proxy.is_empty(), "--proxy"),
+            (it.cors, "--cors"),
+        ]
+        .into_iter()
+        .filter_map(|(given, name)| given.then_some(name))
+        .collect();
+        (!given.is_empty()).then(|| {
+            let names = given.join(", ");
+            format!(
+                "{names}: not supported yet; leave out, and give your own certificate with --tls-cert and --tls-key"
+            )
+        })
+    }
+}
+
+/// clap's first line and its tips, without the usage that follows.
+fn one_line(rendered: &str) -> String {
+    let mut lines = rendered.lines().map(str::trim);
+    let first = lines.next().unwrap_or_default();
+    let mut line = first.strip_prefix("error: ").unwrap_or(first).to_owned();
+    for tip in lines.filter_map(|line| line.strip_prefix("tip: ")) {
+        line.push_str("; ");
+        line.push_str(tip);
+    }
+    line + "; --help lists the options"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&str]) -> Result<Cli, Exit> {
+        Cli::read(
+            std::iter::once("mles")
+                .chain(arguments.iter().copied())
+                .map(OsString::from),
+        )
+    }
+
+    #[test]
+    fn is_well_formed() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn the_public_servers_flags_are_recognised() {
+        let long = "--domains a --domains b --email e --cache c --wwwroot w --staging --redirect --compression-cache 9 --proxy p=u --cors";
+        let short = "-d a -d b -e e -c c -w w -s -r -C 9 -P p=u --cors";
+        for line in [long, short] {
+            let cli = read(&line.split(' ').collect::<Vec<_>>())
+                .unwrap_or_else(|exit| panic!("{}", exit.message));
+            assert_eq!(
+                cli.refusal().unwrap(),
+                "--domains, --email, --cache, --wwwroot, --staging, --redirect, --compression-cache, --proxy, --cors: \
+                 not supported yet; leave out, and give your own certificate with --tls-cert and --tls-key"
+            );
+        }
+        let cli = read(&["-l", "5", "-f", "6", "-p", "7"])
+            .unwrap_or_else(|exit| panic!("{}", exit.message));
+        assert_eq!(cli.refusal(), None);
+        assert_eq!(cli.limit.as_deref(), Some("5".as_ref()));
+        assert_eq!(cli.filelimit.as_deref(), Some("6".as_ref()));
+        assert_eq!(cli.port.as_deref(), Some("7".as_ref()));
+    }
+
+    #[test]
+    fn usage_errors_are_one_line() {
+        let cases = [
+            (
+                &["--limt", "5"][..],
+                "error: unexpected argument '--limt' found; a similar argument exists: '--limit'; --help lists the options",
+            ),
+            (
+                &["stray"],
+                "error: unexpected argument 'stray' found; --help lists the options",
+            ),
+            (
+                &["--limit"],
+                "error: a value is required for '--limit <N>' but none was supplied; --help lists the options",
+            ),
+            (
+                &["--port", "1", "-p", "2"],
+                "error: the argument '--port <PORT>' cannot be used multiple times; --help lists the options",
+            ),
+            (
+                &["--cors=yes"],
+                "error: unexpected value 'yes' for '--cors' found; no more were expected; --help lists the options",
+            ),
+        ];
+        for (arguments, message) in cases {
+            let exit = read(arguments).err().unwrap();
+            assert_eq!(
+                exit,
+                Exit {
+                    code: 2,
+                    message: message.into(),
+                    to_stdout: false
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn version() {
+        for flag in ["-V", "--version"] {
+            let message = concat!("mles ", env!("CARGO_PKG_VERSION")).to_owned();
+            assert_eq!(
+                read(&[flag]).err().unwrap(),
+                Exit {
+                    code: 0,
+                    message,
+                    to_stdout: true
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn help_mentions_every_option_and_fits_a_terminal() {
+        let short = read(&["-h"]).err().unwrap();
+        let long = read(&["--help"]).err().unwrap();
+        assert_eq!((long.code, long.to_stdout), (0, true));
+        assert_eq!(short.message, long.message);
+        for argument in <Cli as clap::CommandFactory>::command().get_arguments() {
+            let name = argument.get_long().unwrap();
+            let (_, help) = long.message.split_once(&format!("--{name}")).unwrap();
+            assert!(
+                help.lines().nth(1).unwrap().trim().len() > 10,
+                "--{name} has no help"
+            );
+        }
+        for line in long.message.lines() {
+            assert!(line.len() <= 100, "too long: {line}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The shared key of the clients (A1): where it comes from and how it is read.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// The longest key, in bytes: far beyond any passphrase, short enough to notice a file that is no key.
+pub const MAX_KEY: usize = 4096;
+
+/// The shared key (A1), any bytes, never empty. It has no text form: not `Display`, and `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SharedKey(Vec<u8>);
+
+/// Where the shared key comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// There is none: everybody may join (A2).
+    None,
+    /// `MLES_KEY`.
+    Environment(SharedKey),
+    /// The first line of this file.
+    File(PathBuf),
+}
+
+impl SharedKey {
+    /// The key's bytes, as they go into the hash of A1.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// A key of these bytes; the error completes "it … ".
+    pub(super) fn new(bytes: &[u8]) -> Result<SharedKey, &'static str> {
+        if bytes.is_empty() {
+            Err("is empty") // A2
+        } else if bytes.len() > MAX_KEY {
+            Err("is longer than 4096 bytes")
+        } else {
+            Ok(SharedKey(bytes.to_vec()))
+        }
+    }
+}
+
+impl fmt::Debug for SharedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedKey(hidden)")
+    }
+}
+
+impl KeySource {
+    /// The key itself: reads the file of `--key-file`, whose first line without its line end (LF or CRLF) is the key.
+    ///
+    /// # Errors
+    /// One line that says what to do: the file can't be read, its first line is empty or longer than [`MAX_KEY`]
+    /// bytes, or it is a PEM file, whose first line is no secret. The line never holds anything of the file.
+    pub fn read(&self) -> Result<Option<SharedKey>, String> {
+        match self {
+            KeySource::None => Ok(None),
+            KeySource::Environment(key) => Ok(Some(key.clone())),
+            KeySource::File(path) => read_file(path).map(Some),
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<SharedKey, String> {
+    let shown = path.display();
+    let mut bytes = Vec::new();
+    // Two bytes for the line end, so that a key of exactly MAX_KEY bytes is told from a longer one.
+    File::open(path)
+        .and_then(|file| file.take(MAX_KEY as u64 + 2).read_to_end(&mut bytes))
+        .map_err(|error| {
+            format!("--key-file: can't read '{shown}': {error}; check the path and its permissions")
+        })?;
+    let line = bytes.split(|&b| b == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.starts_with(b"-----BEGIN ") {
+        return Err(format!(
+            "--key-file: '{shown}' is a PEM file: give a file whose first line is the shared key (a private key goes to --tls-key)"
+        ));
+    }
+    SharedKey::new(line).map_err(|error| {
+        format!("--key-file: the first line of '{shown}' {error}: write the shared key there, or leave the option out")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_dir::TestDir;
+
+    #[test]
+    fn first_line_without_its_end() {
+        let dir = TestDir::new();
+        let longest = "x".repeat(MAX_KEY);
+        let cases: [(&[u8], &[u8]); 8] = [
+            (b"secret", b"secret"),
+            (b"secret\n", b"secret"),
+            (b"secret\r\n", b"secret"),
+            (b"secret\nsecond line\n", b"secret"),
+            (b" spaces stay \n", b" spaces stay "),
+            (b"\xff\xfe any bytes\n", b"\xff\xfe any bytes"),
+            (longest.as_bytes(), longest.as_bytes()),
+            (b"a\rb\n", b"a\rb"),
+        ];
+        for (content, key) in cases {
+            let path = dir.file("key", content);
+            assert_eq!(
+                KeySource::File(path).read().unwrap().unwrap().as_bytes(),
+                key
+            );
+        }
+    }
+
+    #[test]
+    fn refusals() {
+        let dir = TestDir::new();
+        let refuse = |content: &[u8]| {
+            let path = dir.file("key", content);
+            KeySource::File(path.clone())
+                .read()
+                .unwrap_err()
+                .replace(&path.display().to_string(), "FILE")
+        };
+        let empty = "--key-file: the first line of 'FILE' is empty: write the shared key there, or leave the option out";
+        assert_eq!(refuse(b""), empty);
+        assert_eq!(refuse(b"\nsecret"), empty);
+        assert_eq!(refuse(b"\r\nsecret"), empty);
+        assert_eq!(
+            refuse(&[b'x'; MAX_KEY + 1]),
+            "--key-file: the first line of 'FILE' is longer than 4096 bytes: write the shared key there, or leave the option out"
+        );
+        assert_eq!(
+            refuse(b"-----BEGIN PRIVATE KEY-----\nMC4C"),
+            "--key-file: 'FILE' is a PEM file: give a file whose first line is the shared key (a private key goes to --tls-key)"
+        );
+        let missing = dir.path().join("missing");
+        assert_eq!(
+            KeySource::File(missing.clone()).read().unwrap_err(),
+            format!(
+                "--key-file: can't read '{}': No such file or directory (os error 2); check the path and its permissions",
+                missing.display()
+            )
+        );
+    }
+
+    #[test]
+    fn no_source_no_key() {
+        assert_eq!(KeySource::None.read(), Ok(None));
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_the_key() {
+        let key = SharedKey::new(b"mles-devel-frank").unwrap();
+        assert_eq!(
+            format!("{:?}", KeySource::Environment(key)),
+            "Environment(SharedKey(hidden))"
+        );
+    }
+}

@@ -1,0 +1,411 @@
+//! What is merged, and every refusal in full.
+
+use super::*;
+
+fn load_os(args: &[OsString], env: &[(&str, OsString)]) -> Result<Config, Exit> {
+    let args = std::iter::once("mles".into()).chain(args.iter().cloned());
+    Config::load(args, &|name| {
+        env.iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.clone())
+    })
+}
+
+fn load(args: &str, env: &[(&str, &str)]) -> Result<Config, Exit> {
+    let args: Vec<OsString> = args.split_whitespace().map(OsString::from).collect();
+    let env: Vec<(&str, OsString)> = env
+        .iter()
+        .map(|(name, value)| (*name, value.into()))
+        .collect();
+    load_os(&args, &env)
+}
+
+/// The mistakes, without the prefix that each line must have.
+fn mistakes(result: Result<Config, Exit>) -> Vec<String> {
+    let exit = result.unwrap_err();
+    assert_eq!((exit.code, exit.to_stdout), (2, false));
+    exit.message
+        .lines()
+        .map(|line| line.strip_prefix("error: ").unwrap().to_owned())
+        .collect()
+}
+
+/// Arguments, environment, the one line of the refusal.
+type Case = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    String,
+);
+
+#[test]
+fn defaults() {
+    let second = Duration::from_secs(1);
+    let expected = Config {
+        listen: Listen::Loopback { port: 8077 },
+        certificate: None,
+        key: KeySource::None,
+        limit: 200,
+        history_channel_bytes: 8 << 20,
+        history_bytes: 64 << 20,
+        max_message: 16 << 20,
+        outbox: 1 << 20,
+        replay_timeout: 60 * second,
+        handshake_timeout: 10 * second,
+        header_timeout: 10 * second,
+        ping_interval: 24 * second,
+        probe_timeout: 5 * second,
+        max_sessions: None,
+        filelimit: 256,
+        rate_limit: None,
+        per_ip_limit: NonZeroU32::new(32),
+    };
+    let config = load("", &[]).unwrap();
+    assert_eq!(config, expected);
+    assert!(config.local_mode());
+    assert_eq!(config.warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn flag_before_variable_before_default() {
+    let table = [
+        ("", "", 200),
+        ("", "3", 3),
+        ("--limit 5", "", 5),
+        ("-l 5", "3", 5),
+        // What a flag replaces is not even read.
+        ("--limit 0", "nonsense", 0),
+    ];
+    for (args, variable, limit) in table {
+        assert_eq!(
+            load(args, &[("MLES_LIMIT", variable)]).unwrap().limit,
+            limit,
+            "{args} {variable}"
+        );
+    }
+    let config = load(
+        "--listen ::1",
+        &[("MLES_LISTEN", "127.0.0.1,127.0.0.2"), ("MLES_PORT", "9")],
+    )
+    .unwrap();
+    assert_eq!(
+        config.listen,
+        Listen::Addresses(vec!["[::1]:9".parse().unwrap()])
+    );
+}
+
+#[test]
+fn every_setting_from_both_places() {
+    let files = CertificateFiles {
+        certificate: "c".into(),
+        private_key: "k".into(),
+    };
+    let expected = Config {
+        listen: Listen::Addresses(vec![
+            "10.0.0.1:1".parse().unwrap(),
+            "[::]:2".parse().unwrap(),
+        ]),
+        certificate: Some(files),
+        key: KeySource::File("f".into()),
+        limit: 3,
+        history_channel_bytes: 4,
+        history_bytes: 5,
+        max_message: 6 << 10,
+        outbox: 7 << 20,
+        replay_timeout: Duration::from_millis(80),
+        handshake_timeout: Duration::from_secs(9),
+        header_timeout: Duration::from_secs(10),
+        ping_interval: Duration::from_secs(11),
+        probe_timeout: Duration::from_secs(12),
+        max_sessions: Some(13),
+        filelimit: 14,
+        rate_limit: NonZeroU32::new(15),
+        per_ip_limit: NonZeroU32::new(16),
+    };
+    let args = "--listen 10.0.0.1 --listen [::]:2 --port 1 --tls-cert c --tls-key k --key-file f --limit 3 \
+        --history-channel-bytes 4 --history-bytes 5 --max-message 6KiB --outbox 7MiB --replay-timeout 80ms \
+        --handshake-timeout 9s --header-timeout 10 --ping-interval 11s --probe-timeout 12s --max-sessions 13 \
+        --filelimit 14 --rate-limit 15 --per-ip-limit 16";
+    assert_eq!(load(args, &[]).unwrap(), expected);
+
+    let mut values =
+        "10.0.0.1,[::]:2 1 c k f 3 4 5 6KiB 7MiB 80ms 9s 10 11s 12s 13 14 15 16".split(' ');
+    let env: Vec<(&str, &str)> = layer::VARIABLES
+        .iter()
+        .map(|name| (*name, values.next().unwrap()))
+        .collect();
+    assert_eq!(values.next(), None);
+    assert_eq!(load("", &env).unwrap(), expected);
+}
+
+#[test]
+fn an_own_certificate_opens_the_server() {
+    let config = load("--tls-cert c", &[("MLES_TLS_KEY", "k")]).unwrap();
+    assert!(!config.local_mode());
+    assert_eq!(config.listen, Listen::Everywhere { port: 443 });
+    assert_eq!(config.warnings(), Vec::<String>::new());
+    assert_eq!(
+        load("--tls-cert c --tls-key k -p 0", &[]).unwrap().listen,
+        Listen::Everywhere { port: 0 }
+    );
+}
+
+#[test]
+fn zero_and_the_maximum_where_they_mean_something() {
+    let config = load(
+        "-l 0 --history-bytes 0 --rate-limit 0 --per-ip-limit 0 -p 0",
+        &[],
+    )
+    .unwrap();
+    assert_eq!(
+        (
+            config.limit,
+            config.history_bytes,
+            config.history_channel_bytes
+        ),
+        (0, 0, 0)
+    );
+    assert_eq!((config.rate_limit, config.per_ip_limit), (None, None));
+    assert_eq!(config.listen, Listen::Loopback { port: 0 });
+    let most = "-l 1000000 --history-bytes 1024GiB --history-channel-bytes 1024GiB --max-message 1GiB --outbox 1GiB \
+        --replay-timeout 1h --handshake-timeout 1h --header-timeout 1h --ping-interval 1h --probe-timeout 1h \
+        --max-sessions 10000000 -f 1000000 --rate-limit 1000000 --per-ip-limit 1000000 -p 65535";
+    let config = load(most, &[]).unwrap();
+    assert_eq!(
+        (config.max_message, config.history_channel_bytes),
+        (1 << 30, 1 << 40)
+    );
+}
+
+#[test]
+fn a_small_total_bounds_the_default_of_a_channel() {
+    assert_eq!(
+        load("--history-bytes 1MiB", &[])
+            .unwrap()
+            .history_channel_bytes,
+        1 << 20
+    );
+    assert_eq!(
+        load("--history-bytes 1GiB", &[])
+            .unwrap()
+            .history_channel_bytes,
+        8 << 20
+    );
+}
+
+#[test]
+fn refusals_in_full() {
+    let not_a_duration =
+        "is not a duration: give seconds, or a whole number with ms, s, m or h, such as 10s";
+    let not_a_size =
+        "is not a size: give bytes, or a whole number with KiB, MiB or GiB, such as 8MiB";
+    let table: [Case; 25] = [
+        ("--limit x", &[], "--limit: 'x' is not a whole number: give 0 to 1000000".into()),
+        ("-l -1", &[], "--limit: '-1' is not a whole number: give 0 to 1000000".into()),
+        ("-l 1000001", &[], "--limit: 1000001 is out of range: give 0 to 1000000".into()),
+        ("", &[("MLES_LIMIT", "x")], "MLES_LIMIT: 'x' is not a whole number: give 0 to 1000000".into()),
+        ("-p 65536", &[], "--port: 65536 is out of range: give 0 to 65535".into()),
+        ("-f 0", &[], "--filelimit: 0 is out of range: give 1 to 1000000".into()),
+        ("--max-sessions 0", &[], "--max-sessions: 0 is out of range: give 1 to 10000000".into()),
+        ("--rate-limit 1000001", &[], "--rate-limit: 1000001 is out of range: give 0 to 1000000".into()),
+        ("--per-ip-limit x", &[], "--per-ip-limit: 'x' is not a whole number: give 0 to 1000000".into()),
+        ("--outbox 0", &[], "--outbox: 0 is out of range: give 4KiB to 1GiB".into()),
+        ("--outbox big", &[], format!("--outbox: 'big' {not_a_size}")),
+        ("--max-message 2G", &[], "--max-message: 2G is out of range: give 4KiB to 1GiB".into()),
+        ("--history-bytes 1025G", &[], "--history-bytes: 1025G is out of range: give 0 to 1024GiB".into()),
+        (
+            "--history-channel-bytes 65MiB",
+            &[],
+            "--history-channel-bytes: 65MiB is more than --history-bytes, which is 64MiB: lower it, or raise --history-bytes".into(),
+        ),
+        ("--replay-timeout 0", &[], "--replay-timeout: 0 is out of range: give 10ms to 1h".into()),
+        ("--handshake-timeout 2h", &[], "--handshake-timeout: 2h is out of range: give 10ms to 1h".into()),
+        ("--header-timeout 5ms", &[], "--header-timeout: 5ms is out of range: give 10ms to 1h".into()),
+        ("--ping-interval 0s", &[], "--ping-interval: 0s is out of range: give 10ms to 1h".into()),
+        ("", &[("MLES_PROBE_TIMEOUT", "soon")], format!("MLES_PROBE_TIMEOUT: 'soon' {not_a_duration}")),
+        ("--tls-cert c", &[], "--tls-cert needs the private key too: add --tls-key FILE".into()),
+        ("", &[("MLES_TLS_KEY", "k")], "MLES_TLS_KEY needs the certificate too: add --tls-cert FILE".into()),
+        ("", &[("MLES_KEY", "")], "MLES_KEY is empty: set it to the shared key, or unset it".into()),
+        ("--key-file f", &[("MLES_KEY", "s")], "MLES_KEY and --key-file are both given: keep one of them".into()),
+        (
+            "",
+            &[("MLES_KEY_FILE", "f"), ("MLES_KEY", "")],
+            "MLES_KEY and MLES_KEY_FILE are both given: keep one of them".into(),
+        ),
+        (
+            "-w www -d example.org",
+            &[],
+            "--domains, --wwwroot: not supported yet; leave out, and give your own certificate with --tls-cert and --tls-key".into(),
+        ),
+    ];
+    for (args, env, expected) in table {
+        assert_eq!(mistakes(load(args, env)), [expected], "{args} {env:?}");
+    }
+}
+
+#[test]
+fn refuses_empty_file_names_and_text_that_is_not_utf8() {
+    for flag in ["--tls-cert", "--tls-key", "--key-file"] {
+        let files = ["--tls-cert=c", "--tls-key=k"]
+            .into_iter()
+            .filter(|file| !file.starts_with(flag));
+        let args: Vec<OsString> = files
+            .map(Into::into)
+            .chain([flag.into(), OsString::new()])
+            .collect();
+        assert_eq!(
+            mistakes(load_os(&args, &[])),
+            [format!("{flag}: the file's name is empty")]
+        );
+    }
+    let odd = <OsString as std::os::unix::ffi::OsStringExt>::from_vec(vec![b'5', 0xff]);
+    assert_eq!(
+        mistakes(load_os(&[], &[("MLES_LIMIT", odd.clone())])),
+        ["MLES_LIMIT: not valid UTF-8"]
+    );
+    assert_eq!(
+        mistakes(load_os(&["--limit".into(), odd.clone()], &[])),
+        ["--limit: not valid UTF-8"]
+    );
+    // A key is bytes: it is taken as it is, never dropped.
+    let config = load_os(&[], &[("MLES_KEY", odd)]).unwrap();
+    assert_eq!(config.key.read().unwrap().unwrap().as_bytes(), b"5\xff");
+}
+
+#[test]
+fn all_mistakes_at_once() {
+    let lines = mistakes(load(
+        "-r -l x --outbox 0 --listen localhost,8077",
+        &[("MLES_KEY", "")],
+    ));
+    assert_eq!(
+        lines,
+        [
+            "--redirect: not supported yet; leave out, and give your own certificate with --tls-cert and --tls-key",
+            "--listen: 'localhost' is not an address: give IP or IP:PORT, such as 127.0.0.1, 0.0.0.0:8077 or [::1]:8077",
+            "--listen: '8077' is not an address: give IP or IP:PORT, such as 127.0.0.1, 0.0.0.0:8077 or [::1]:8077",
+            "MLES_KEY is empty: set it to the shared key, or unset it",
+            "--limit: 'x' is not a whole number: give 0 to 1000000",
+            "--outbox: 0 is out of range: give 4KiB to 1GiB",
+        ]
+    );
+}
+
+#[test]
+fn the_key_comes_from_the_environment_and_stays_hidden() {
+    let config = load("", &[("MLES_KEY", "mles-devel-frank")]).unwrap();
+    assert_eq!(
+        config.key.read().unwrap().unwrap().as_bytes(),
+        b"mles-devel-frank"
+    );
+    assert!(!format!("{config:?}").contains("frank"));
+}
+
+#[test]
+fn warns_where_local_mode_is_widened() {
+    let reach = "other machines can connect, but the certificate was made for this one and nobody else trusts it; \
+        for others give --tls-cert and --tls-key";
+    let open = "without a shared key (MLES_KEY or --key-file) whoever connects may join";
+    let warnings = |args, env: &[(&str, &str)]| load(args, env).unwrap().warnings();
+    assert_eq!(
+        warnings("--listen 0.0.0.0 --listen ::1", &[]),
+        [format!("0.0.0.0:8077: {reach}; {open}")]
+    );
+    assert_eq!(
+        warnings("--listen ::,10.0.0.1:1", &[("MLES_KEY", "s")]),
+        [format!("[::]:8077, 10.0.0.1:1: {reach}")]
+    );
+    assert_eq!(
+        warnings("--listen 127.1.2.3,::1,[::ffff:127.0.0.1]", &[]),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        warnings("--listen 0.0.0.0 --tls-cert c --tls-key k", &[]),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn unknown_variables_are_listed() {
+    let names = [
+        "PATH",
+        "MLES_LIMITS",
+        "MLES_KEY",
+        "MLES_LIMIT",
+        "MLES_",
+        "XMLES_A",
+        "mles_limit",
+        "MLES_DOMAINS",
+    ];
+    assert_eq!(
+        unknown_variables(names.into_iter().map(OsString::from)),
+        ["MLES_", "MLES_DOMAINS", "MLES_LIMITS"]
+    );
+}
+
+#[test]
+fn help_tells_the_defaults() {
+    let exit = load("--help", &[]).unwrap_err();
+    let defaults = [
+        (
+            "--port",
+            format!("[default: {LOCAL_PORT}; with --tls-cert {TLS_PORT}]"),
+        ),
+        ("--limit", format!("[default: {LIMIT}]")),
+        (
+            "--history-channel-bytes",
+            format!("[default: {}, or", units::show_size(HISTORY_CHANNEL_BYTES)),
+        ),
+        (
+            "--history-bytes <",
+            format!("[default: {}]", units::show_size(HISTORY_BYTES)),
+        ),
+        (
+            "--max-message",
+            format!("[default: {}]", units::show_size(MAX_MESSAGE)),
+        ),
+        (
+            "--outbox",
+            format!("[default: {}]", units::show_size(OUTBOX)),
+        ),
+        (
+            "--replay-timeout",
+            format!("[default: {}s]", REPLAY_TIMEOUT.as_secs()),
+        ),
+        (
+            "--handshake-timeout",
+            format!("[default: {}s]", HANDSHAKE_TIMEOUT.as_secs()),
+        ),
+        (
+            "--header-timeout",
+            format!("[default: {}s]", HEADER_TIMEOUT.as_secs()),
+        ),
+        (
+            "--ping-interval",
+            format!("[default: {}s]", PING_INTERVAL.as_secs()),
+        ),
+        (
+            "--probe-timeout",
+            format!("[default: {}s]", PROBE_TIMEOUT.as_secs()),
+        ),
+        ("--filelimit", format!("[default: {FILELIMIT}]")),
+        ("--rate-limit", format!("[default: {RATE_LIMIT}]")),
+        ("--per-ip-limit", format!("[default: {PER_IP_LIMIT}]")),
+    ];
+    for (option, default) in defaults {
+        let (_, after) = exit
+            .message
+            .split_once(&format!("{option} ").replace("< ", "<"))
+            .unwrap();
+        let help = after
+            .split("\n  -")
+            .next()
+            .unwrap()
+            .split("\n      --")
+            .next()
+            .unwrap();
+        assert!(
+            help.contains(&default),
+            "{option} does not say {default}:\n{help}"
+        );
+    }
+}

@@ -1,0 +1,241 @@
+//! TLS set-up: the one place that builds rustls configurations.
+//!
+//! TLS 1.2 and 1.3, ring, ALPN `http/1.1`, no client certificates, nothing remembered between connections (T1).
+//! rustls itself fails the handshake of a client that offers ALPN without `http/1.1`; a client that offers none is fine.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::{TLS12, TLS13};
+use rustls::{CertificateError, Error, NoKeyLog, RootCertStore, ServerConfig};
+
+/// A certificate chain with its private key: what a server shows. `Debug` shows neither.
+#[derive(Clone)]
+pub struct Identity {
+    certified: Arc<CertifiedKey>,
+    warnings: Vec<String>,
+}
+
+impl Identity {
+    /// An identity of a chain (the server's own certificate first) and its private key. `now` is used for
+    /// [`Identity::warnings`] only.
+    ///
+    /// # Errors
+    /// Says which of these it is: no certificate, one that can't be read, a key of an unknown kind (RSA, ECDSA on
+    /// P-256 or P-384 and Ed25519 are known), or a key of another certificate.
+    pub fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        now: SystemTime,
+    ) -> Result<Identity, IdentityError> {
+        let Some(own) = chain.first() else {
+            return Err(IdentityError::NoCertificate);
+        };
+        ParsedCertificate::try_from(own).map_err(|_| IdentityError::BadCertificate)?;
+        let warnings = warnings(&chain, now);
+        match CertifiedKey::from_der(chain, key, &provider()) {
+            Ok(certified) => Ok(Identity {
+                certified: Arc::new(certified),
+                warnings,
+            }),
+            Err(Error::InconsistentKeys(_)) => Err(IdentityError::OtherKey),
+            Err(_) => Err(IdentityError::BadKey),
+        }
+    }
+
+    /// The server's own certificate, in DER.
+    pub fn certificate(&self) -> &CertificateDer<'static> {
+        // `Identity::new` refused an empty chain.
+        &self.certified.cert[0]
+    }
+
+    /// What clients may refuse about the certificate; one line each, for the log.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("fingerprint", &fingerprint(self.certificate()))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a chain and a key are no [`Identity`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdentityError {
+    /// The chain is empty.
+    NoCertificate,
+    /// The server's own certificate is not X.509 version 3, or damaged.
+    BadCertificate,
+    /// The private key is damaged, or of a kind that ring does not know.
+    BadKey,
+    /// The private key belongs to another certificate.
+    OtherKey,
+}
+
+/// The configuration of a server with this identity.
+pub fn server_config(identity: Identity) -> Arc<ServerConfig> {
+    // Building fails only if the provider has no cipher suite for a version.
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .expect("ring has cipher suites for TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified)));
+    config.alpn_protocols = vec![ALPN.to_vec()]; // T1
+    // No resumption: tickets cost two sealed messages in each handshake, a cache costs memory for clients that are
+    // gone, and either keeps secrets that open a recorded connection later. A Mles connection is made once and lives
+    // long, so that there is little to gain.
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    // Without resumption there is no early data, which could be replayed; be explicit all the same.
+    config.max_early_data_size = 0;
+    config.key_log = Arc::new(NoKeyLog);
+    Arc::new(config)
+}
+
+/// Reads the PEM files of `--tls-cert` and `--tls-key`. `now` is used for [`Identity::warnings`] only.
+///
+/// # Errors
+/// One line that says what to do: a file can't be read, holds nothing of its kind, or the two don't match.
+pub fn load_identity(
+    certificate: &Path,
+    private_key: &Path,
+    now: SystemTime,
+) -> Result<Identity, String> {
+    let (shown, shown_key) = (certificate.display(), private_key.display());
+    let pem = read(certificate, "--tls-cert")?;
+    let key_pem = read(private_key, "--tls-key")?;
+
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
+        .map_err(|_| format!("--tls-cert: '{shown}' is a damaged PEM file: get the file again"))?;
+    if chain.is_empty() {
+        let hint = match PrivateKeyDer::from_pem_slice(&pem) {
+            Ok(_) => "it holds a private key; are --tls-cert and --tls-key swapped?",
+            Err(_) => "give a PEM file with -----BEGIN CERTIFICATE-----",
+        };
+        return Err(format!("--tls-cert: no certificate in '{shown}': {hint}"));
+    }
+    let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|_| {
+        let has = |label: &str| contains(&key_pem, label.as_bytes());
+        let hint = if has("-----BEGIN ENCRYPTED PRIVATE KEY-----") || has("Proc-Type: 4,ENCRYPTED")
+        {
+            "it is protected by a passphrase; remove that with openssl pkey -in OLD -out NEW"
+        } else if CertificateDer::pem_slice_iter(&key_pem).any(|section| section.is_ok()) {
+            "it holds a certificate; are --tls-cert and --tls-key swapped?"
+        } else {
+            "give a PEM file with -----BEGIN PRIVATE KEY-----"
+        };
+        format!("--tls-key: no private key in '{shown_key}': {hint}")
+    })?;
+    Identity::new(chain, key, now).map_err(|error| match error {
+        IdentityError::NoCertificate | IdentityError::BadCertificate => {
+            format!("--tls-cert: the first certificate in '{shown}' is damaged or not X.509 version 3: get the file again")
+        }
+        IdentityError::BadKey => {
+            format!("--tls-key: the key in '{shown_key}' can't be used: give an RSA (2048 bits or more), ECDSA P-256 or P-384, or Ed25519 key")
+        }
+        IdentityError::OtherKey => {
+            format!("--tls-key: the key in '{shown_key}' is not that of the first certificate in '{shown}': give the key that belongs to it, and the server's own certificate first")
+        }
+    })
+}
+
+/// The SHA-256 fingerprint of a certificate in DER, as browsers and OpenSSL show it: upper-case hex, colons between.
+pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
+    digest
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02X}"))
+        .collect::<Vec<_>>()
+        .join(":")
+}
+
+/// Every use of cryptography names its provider: with a default one, a second one in the tree panics at run time.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// The time for rustls; before 1970 is 1970.
+pub(crate) fn unix(now: SystemTime) -> UnixTime {
+    UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))
+}
+
+/// What a client's check would find that does not depend on whom it trusts: taking the chain's last certificate as
+/// trusted, a good chain passes; an unknown issuer is none of our business (a private root need not be in the file).
+fn warnings(chain: &[CertificateDer<'static>], now: SystemTime) -> Vec<String> {
+    let Some((own, rest)) = chain.split_first() else {
+        return Vec::new();
+    };
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rest.last().or(Some(own)).cloned());
+    let algorithms = provider().signature_verification_algorithms.all;
+    let checked = ParsedCertificate::try_from(own).and_then(|own| {
+        verify_server_cert_signed_by_trust_anchor(&own, &roots, rest, unix(now), algorithms)
+    });
+    let Err(Error::InvalidCertificate(error)) = checked else {
+        return Vec::new();
+    };
+    let expired = matches!(
+        error,
+        CertificateError::Expired | CertificateError::ExpiredContext { .. }
+    );
+    let early = matches!(
+        error,
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }
+    );
+    // rustls has no variant of its own for it.
+    let authority = format!("{error:?}").contains("CaUsedAsEndEntity");
+    let line = if expired {
+        "the certificate has expired: clients will refuse it; renew it"
+    } else if early {
+        "the certificate is not valid yet: clients will refuse it; check this machine's clock"
+    } else if authority {
+        "the certificate is one of an authority (CA:TRUE): browsers may take it, clients such as those with rustls refuse it; \
+         make it with openssl req -x509 -addext basicConstraints=critical,CA:FALSE"
+    } else {
+        return Vec::new();
+    };
+    vec![line.to_owned()]
+}
+
+/// A whole file, as far as a PEM file may reach.
+fn read(path: &Path, option: &str) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_PEM).read_to_end(&mut bytes))
+        .map_err(|error| {
+            format!(
+                "{option}: can't read '{}': {error}; check the path and its permissions",
+                path.display()
+            )
+        })?;
+    Ok(bytes)
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// The only protocol that is offered (T1).
+const ALPN: &[u8] = b"http/1.1";
+
+/// Bytes that are read of a PEM file: ten times the longest chain in use, and no trap is a device without end.
+const MAX_PEM: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests;

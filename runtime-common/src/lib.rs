@@ -1,9 +1,13 @@
-//! Shared parts of the runtimes.
+//! What the Mles runtimes share: no sockets, threads or executors here.
 
 pub mod config;
+pub mod groups;
+pub mod http;
 pub mod limits;
 pub mod local_certificate;
+mod log;
 pub mod tls;
+pub mod websocket;
 
 #[cfg(test)]
 mod test_dir;

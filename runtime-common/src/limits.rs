@@ -47,6 +47,15 @@ impl Source {
         })
     }
 
+    /// The source as a number, for the core: the address in its IPv6 form, of a /64 its first.
+    pub fn key(self) -> u128 {
+        match self.0 {
+            Kind::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+            Kind::V6(prefix) => u128::from(prefix) << 64,
+            Kind::V6Loopback => Ipv6Addr::LOCALHOST.to_bits(),
+        }
+    }
+
     /// Whether it is this machine itself.
     pub fn is_loopback(self) -> bool {
         match self.0 {

@@ -1,0 +1,168 @@
+//! A connection's way in: TLS, the request head, the upgrade or an answer (spec: T1, T2, X1). Generic
+//! over the stream, whoever hosts it.
+
+use std::future::poll_fn;
+use std::io;
+use std::time::Duration;
+
+use futures_rustls::TlsAcceptor;
+use futures_rustls::server::TlsStream;
+use mles_sansio::Source;
+use runtime_common::http::{self, Answer, Gate, Refusal};
+use smol::Timer;
+use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::io_thread::IoThread;
+use crate::sniff::Sniff;
+
+/// What a connection needs to come in.
+pub(crate) struct Entrance {
+    pub(crate) acceptor: TlsAcceptor,
+    pub(crate) handshake_timeout: Duration,
+}
+
+/// Why a connection did not become a session: for the log, at debug level.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It was one, and is over.
+    Session,
+    /// It got this HTTP status.
+    Answered(u16),
+    /// It failed before it could be answered.
+    Failed(io::Error),
+}
+
+/// Serves one connection to its end. `upgraded` is called when it becomes a session.
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    io: &IoThread<Sniff<S>>,
+    entrance: &Entrance,
+    stream: S,
+    source: Source,
+    gate: impl Fn() -> Gate,
+    upgraded: impl FnOnce(),
+) -> Outcome {
+    // Boxed, so that what the way in needs is gone when the session begins.
+    let (stream, rest) = match Box::pin(come_in(entrance, stream, gate)).await {
+        Ok(open) => open,
+        Err(outcome) => return outcome,
+    };
+    upgraded();
+    let session = io.open(stream, rest, source);
+    poll_fn(|cx| session.poll(io, cx)).await;
+    io.forget(session.conn);
+    Outcome::Session
+}
+
+/// TLS, then one request. Gives the stream and what came behind the request.
+async fn come_in<S: AsyncRead + AsyncWrite + Unpin>(
+    entrance: &Entrance,
+    stream: S,
+    gate: impl Fn() -> Gate,
+) -> Result<(TlsStream<Sniff<S>>, Vec<u8>), Outcome> {
+    let accept = entrance.acceptor.accept(Sniff::new(stream)).into_fallible();
+    let mut stream = match within(entrance.handshake_timeout, accept).await {
+        Some(Ok(stream)) => stream,
+        Some(Err((_, mut stream))) if stream.is_plain_http() => {
+            farewell(&mut stream, &Refusal::PlainHttp.response()).await;
+            return Err(Outcome::Answered(400));
+        }
+        Some(Err((error, _))) => return Err(Outcome::Failed(error)),
+        None => return Err(Outcome::Failed(timed_out("TLS handshake"))),
+    };
+    stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
+    let mut head = Vec::new();
+    let answer = match within(HEAD_TIMEOUT, request(&mut stream, &mut head, gate)).await {
+        Some(Ok(answer)) => answer,
+        Some(Err(error)) => return Err(Outcome::Failed(error)),
+        None => {
+            farewell(&mut stream, &Refusal::HeadTimeout.response()).await;
+            return Err(Outcome::Answered(408));
+        }
+    };
+    match answer {
+        Answer::Upgrade { response } => {
+            let write = async {
+                stream.write_all(&response).await?;
+                stream.flush().await
+            };
+            match within(HEAD_TIMEOUT, write).await {
+                Some(Ok(())) => Ok((stream, head)),
+                Some(Err(error)) => Err(Outcome::Failed(error)),
+                None => Err(Outcome::Failed(timed_out("upgrade"))),
+            }
+        }
+        Answer::Close { response, status } => {
+            farewell(&mut stream, &response).await;
+            Err(Outcome::Answered(status))
+        }
+    }
+}
+
+/// Reads a request head and decides on it; what came behind it is left in `head`.
+async fn request<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut TlsStream<S>,
+    head: &mut Vec<u8>,
+    gate: impl Fn() -> Gate,
+) -> io::Result<Answer> {
+    let mut buffer = [0; 2048];
+    loop {
+        let count = stream.read(&mut buffer).await?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        head.extend_from_slice(&buffer[..count]);
+        let (answer, used) = match http::parse_head(head) {
+            Ok(Some((request, used))) => (http::respond(&request, gate()), used),
+            Ok(None) => continue,
+            Err(refusal) => {
+                return Ok(Answer::Close {
+                    response: refusal.response(),
+                    status: refusal.status(),
+                });
+            }
+        };
+        head.drain(..used);
+        return Ok(answer);
+    }
+}
+
+/// Writes a last answer, closes, and waits a little for the other end to have read it: dropping a
+/// socket with unread data would take the answer back.
+async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, response: &[u8]) {
+    let goodbye = async {
+        stream.write_all(response).await?;
+        stream.close().await?;
+        let mut rest = [0; 4096];
+        let mut left = FAREWELL_BYTES;
+        loop {
+            let count = stream.read(&mut rest).await?;
+            left = left.saturating_sub(count);
+            if count == 0 || left == 0 {
+                return io::Result::Ok(());
+            }
+        }
+    };
+    let _ = within(FAREWELL_TIMEOUT, goodbye).await;
+}
+
+async fn within<T>(span: Duration, future: impl Future<Output = T>) -> Option<T> {
+    smol::future::or(async { Some(future.await) }, async {
+        Timer::after(span).await;
+        None
+    })
+    .await
+}
+
+fn timed_out(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("{what} timed out"))
+}
+
+/// Time for the request head, and for taking the answer to it.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Ciphertext that rustls may hold for a connection whose socket takes no more: two records.
+const TLS_BUFFER: usize = 32 * 1024;
+
+/// Time and bytes spent on a connection after its last answer.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+const FAREWELL_BYTES: usize = 256 * 1024;

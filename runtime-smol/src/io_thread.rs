@@ -1,0 +1,301 @@
+//! One I/O thread: it owns its connections, writes what their outboxes hold, and turns what they
+//! read into events for the node.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use futures_rustls::server::TlsStream;
+use mles_sansio::{Action, ConnId, Ending, Event, GroupId, Role, Source};
+use runtime_common::groups::{Fill, Flushed, Groups, Progress, slot};
+use smol::io::{AsyncRead, AsyncWrite};
+
+use crate::session::{Phase, Session};
+
+/// The connections of one thread and what is queued for them.
+pub(crate) struct IoThread<S> {
+    sessions: RefCell<Vec<Option<Rc<Session<S>>>>>,
+    free: RefCell<Vec<u32>>,
+    generation: Cell<u64>,
+    pub(crate) groups: RefCell<Groups>,
+    pub(crate) max_message: usize,
+    /// What happened since the last turn.
+    events: RefCell<Vec<Event>>,
+    /// Whoever runs the turns.
+    turn: RefCell<Option<Waker>>,
+    /// Groups and connections that have something to deliver this turn.
+    grown: RefCell<Vec<GroupId>>,
+    touched: RefCell<Vec<ConnId>>,
+    /// Closing connections and when they are dropped at the latest, in order.
+    lingering: RefCell<VecDeque<(Instant, ConnId)>>,
+    /// Where plaintext is read to: one buffer for all connections of the thread.
+    pub(crate) scratch: RefCell<Box<[u8]>>,
+    /// A delivery's copy of the group's members.
+    members: RefCell<Vec<ConnId>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
+    pub(crate) fn new(outbox: usize, max_message: usize) -> Self {
+        Self {
+            sessions: RefCell::default(),
+            free: RefCell::default(),
+            generation: Cell::new(0),
+            groups: RefCell::new(Groups::new(outbox)),
+            max_message,
+            events: RefCell::default(),
+            turn: RefCell::default(),
+            grown: RefCell::default(),
+            touched: RefCell::default(),
+            lingering: RefCell::default(),
+            scratch: RefCell::new(vec![0; SCRATCH].into()),
+            members: RefCell::default(),
+        }
+    }
+
+    /// Takes over a connection whose WebSocket is open; `rest` is what came after its request.
+    pub(crate) fn open(
+        &self,
+        stream: TlsStream<S>,
+        rest: Vec<u8>,
+        source: Source,
+    ) -> Rc<Session<S>> {
+        let mut sessions = self.sessions.borrow_mut();
+        let place = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            sessions.push(None);
+            u32::try_from(sessions.len() - 1).unwrap_or(u32::MAX)
+        });
+        self.generation.set(self.generation.get() + 1);
+        let conn = ConnId(self.generation.get() << 32 | u64::from(place));
+        let session = Rc::new(Session::new(conn, stream, rest));
+        if let Some(free) = sessions.get_mut(slot(conn)) {
+            *free = Some(session.clone());
+        }
+        self.groups.borrow_mut().open(conn);
+        let role = Role::Accepted;
+        self.report(Event::Opened { conn, role, source });
+        session
+    }
+
+    /// Forgets a connection; its stream goes with the last reference.
+    pub(crate) fn forget(&self, conn: ConnId) {
+        self.groups.borrow_mut().remove(conn);
+        if self.session(conn).is_some() {
+            self.sessions.borrow_mut()[slot(conn)] = None;
+            self.free.borrow_mut().push((conn.0 & 0xffff_ffff) as u32);
+        }
+    }
+
+    /// Hands an event to the next turn.
+    pub(crate) fn report(&self, event: Event) {
+        self.events.borrow_mut().push(event);
+        if let Some(waker) = self.turn.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// The events since the last call, in order; the caller's waker is woken for the next.
+    pub(crate) fn take_events(&self, waker: &Waker) -> Vec<Event> {
+        let mut turn = self.turn.borrow_mut();
+        if !turn.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *turn = Some(waker.clone());
+        }
+        std::mem::take(&mut *self.events.borrow_mut())
+    }
+
+    /// Executes one action of the node, but for notices, which are the caller's.
+    pub(crate) fn execute(&self, action: Action) {
+        match action {
+            Action::Send { conn, frames } => {
+                if self.groups.borrow_mut().send(conn, &frames) {
+                    self.report(Event::Overrun { conn });
+                }
+                self.touch(conn);
+            }
+            Action::Broadcast {
+                group,
+                except,
+                frames,
+            } => {
+                let fill = self.groups.borrow_mut().broadcast(group, except, &frames);
+                let mut grown = self.grown.borrow_mut();
+                if !grown.contains(&group) {
+                    grown.push(group);
+                }
+                if fill == Fill::Deliver {
+                    grown.retain(|other| *other != group);
+                    drop(grown);
+                    self.deliver_group(group);
+                }
+            }
+            Action::Replay { conn, frames } => {
+                self.groups.borrow_mut().replay(conn, frames);
+                self.touch(conn);
+            }
+            Action::Join { conn, group } => self.groups.borrow_mut().join(conn, group),
+            Action::Leave { conn, .. } => self.groups.borrow_mut().leave(conn),
+            Action::Resume { conn } => {
+                if let Some(session) = self.session(conn) {
+                    session.resume(self.max_message);
+                }
+            }
+            Action::Ping { conn } => {
+                self.groups.borrow_mut().ping(conn);
+                self.touch(conn);
+            }
+            Action::Discard { conn } => {
+                self.groups.borrow_mut().discard(conn);
+                self.touch(conn);
+            }
+            Action::Close { conn, why } => {
+                self.groups.borrow_mut().close(conn, why);
+                if let Some(session) = self.session(conn) {
+                    session.closing();
+                    let end = Instant::now() + LINGER;
+                    self.lingering.borrow_mut().push_back((end, conn));
+                }
+                self.touch(conn);
+            }
+            Action::StoreHistory { .. } | Action::Notice(_) => {}
+        }
+    }
+
+    /// Writes what this turn's actions queued.
+    pub(crate) fn deliver(&self) {
+        let touched = std::mem::take(&mut *self.touched.borrow_mut());
+        for &conn in &touched {
+            self.push(conn);
+        }
+        let mut grown = std::mem::take(&mut *self.grown.borrow_mut());
+        for group in grown.drain(..) {
+            self.deliver_group(group);
+        }
+        *self.grown.borrow_mut() = grown;
+    }
+
+    /// Drops connections that have been closing for too long; says when to look again.
+    pub(crate) fn drop_lingering(&self, now: Instant) -> Option<Instant> {
+        let mut lingering = self.lingering.borrow_mut();
+        while let Some(&(end, conn)) = lingering.front() {
+            let Some(session) = self.session(conn) else {
+                lingering.pop_front();
+                continue;
+            };
+            if end > now {
+                return Some(end);
+            }
+            lingering.pop_front();
+            session.end();
+        }
+        None
+    }
+
+    /// How many connections there are.
+    pub(crate) fn len(&self) -> usize {
+        self.sessions.borrow().len() - self.free.borrow().len()
+    }
+
+    /// Wants a connection's outbox looked at this turn.
+    pub(crate) fn touch(&self, conn: ConnId) {
+        self.touched.borrow_mut().push(conn);
+    }
+
+    pub(crate) fn session(&self, conn: ConnId) -> Option<Rc<Session<S>>> {
+        let sessions = self.sessions.borrow();
+        let session = sessions.get(slot(conn))?.as_ref();
+        session.filter(|session| session.conn == conn).cloned()
+    }
+
+    /// Writes what a connection's outbox holds, as far as its socket takes it.
+    pub(crate) fn flush(&self, session: &Session<S>, cx: &mut Context<'_>) {
+        let conn = session.conn;
+        let mut groups = self.groups.borrow_mut();
+        let mut stream = session.stream.borrow_mut();
+        let mut stream = Pin::new(&mut *stream);
+        let result = loop {
+            let bytes = groups.next(conn);
+            if bytes.is_empty() {
+                break stream.as_mut().poll_flush(cx);
+            }
+            match stream.as_mut().poll_write(cx, bytes) {
+                Poll::Ready(Ok(taken)) => {
+                    if groups.advance(conn, taken) == Progress::Replayed {
+                        self.report(Event::Replayed { conn });
+                    }
+                }
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        match result {
+            Poll::Ready(Ok(())) => {
+                session.blocked.set(false);
+                match groups.flushed(conn) {
+                    Flushed::UpToDate => {}
+                    Flushed::Drained => self.report(Event::Drained { conn }),
+                    Flushed::Closed => {
+                        session.close_sent.set(true);
+                        session.wake();
+                    }
+                }
+            }
+            Poll::Ready(Err(_)) => {
+                drop(groups);
+                self.lost(session);
+            }
+            Poll::Pending => {
+                session.blocked.set(true);
+                if groups.blocked(conn) {
+                    self.report(Event::Overrun { conn });
+                }
+            }
+        }
+    }
+
+    /// The transport of a connection is gone.
+    pub(crate) fn lost(&self, session: &Session<S>) {
+        if session.phase.replace(Phase::Ended) != Phase::Ended {
+            let (conn, how) = (session.conn, Ending::Lost);
+            self.report(Event::Closed { conn, how });
+        }
+        session.wake();
+    }
+
+    fn deliver_group(&self, group: GroupId) {
+        let mut members = std::mem::take(&mut *self.members.borrow_mut());
+        members.clear();
+        members.extend_from_slice(self.groups.borrow().members(group));
+        for &conn in &members {
+            self.push(conn);
+        }
+        self.groups.borrow_mut().delivered(group);
+        *self.members.borrow_mut() = members;
+    }
+
+    /// Flushes a connection from outside of its task.
+    fn push(&self, conn: ConnId) {
+        let Some(session) = self.session(conn) else {
+            return;
+        };
+        if session.phase.get() == Phase::Ended {
+            return;
+        }
+        if session.blocked.get() {
+            // Its task is woken when the socket takes more; here only the bound is looked at.
+            if self.groups.borrow_mut().blocked(conn) {
+                self.report(Event::Overrun { conn });
+            }
+            return;
+        }
+        let waker = session.waker();
+        self.flush(&session, &mut Context::from_waker(&waker));
+    }
+}
+
+/// Plaintext that one read takes at most.
+const SCRATCH: usize = 64 * 1024;
+
+/// How long the other end has to answer a close frame (X1).
+const LINGER: Duration = Duration::from_secs(5);

@@ -1,0 +1,169 @@
+//! Binding the listening sockets, and taking connections from them without ever dying of it.
+
+use std::fs::File;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use runtime_common::config::Listen;
+use smol::{Async, Timer};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Sockets that listen, and what there is to say about them.
+pub(crate) struct Bound {
+    pub(crate) listeners: Vec<Async<TcpListener>>,
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) remarks: Vec<String>,
+}
+
+/// Executes a plan of addresses.
+///
+/// # Errors
+///
+/// One line that says what to do.
+pub(crate) fn bind(plan: &Listen) -> Result<Bound, String> {
+    let mut bound = Bound {
+        listeners: Vec::new(),
+        addresses: Vec::new(),
+        remarks: Vec::new(),
+    };
+    match plan {
+        Listen::Loopback { port } => bound.loopback(*port)?,
+        Listen::Everywhere { port } => {
+            let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, *port));
+            if let Err(error) = bound.add(both, false) {
+                if !no_such_family(&error) {
+                    return Err(advice(both, &error));
+                }
+                let remark = "no IPv6 on this machine: listening on IPv4 only";
+                bound.remarks.push(remark.to_owned());
+                let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, *port));
+                bound.add(v4, false).map_err(|error| advice(v4, &error))?;
+            }
+        }
+        Listen::Addresses(all) => {
+            for &address in all {
+                let only_v6 = plan.only_v6(address);
+                bound
+                    .add(address, only_v6)
+                    .map_err(|error| advice(address, &error))?;
+            }
+        }
+    }
+    Ok(bound)
+}
+
+impl Bound {
+    /// 127.0.0.1 and ::1 on one port. A free port for the first may be taken for the second.
+    fn loopback(&mut self, port: u16) -> Result<(), String> {
+        let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        for last in [false, false, false, true] {
+            self.add(v4, true).map_err(|error| advice(v4, &error))?;
+            let taken = self.addresses.last().map_or(port, SocketAddr::port);
+            let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, taken));
+            match self.add(v6, true) {
+                Ok(()) => return Ok(()),
+                Err(error) if no_such_family(&error) => {
+                    self.remarks
+                        .push("no IPv6 on this machine: listening on 127.0.0.1 only".to_owned());
+                    return Ok(());
+                }
+                Err(_) if port == 0 && !last => {
+                    self.listeners.clear();
+                    self.addresses.clear();
+                }
+                Err(error) => return Err(advice(v6, &error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, address: SocketAddr, only_v6: bool) -> io::Result<()> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        if address.is_ipv6() {
+            socket.set_only_v6(only_v6)?;
+        }
+        // A restart must not wait for the connections of the process before.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let listener = Async::<TcpListener>::new(socket.into())?;
+        self.addresses.push(listener.get_ref().local_addr()?);
+        self.listeners.push(listener);
+        Ok(())
+    }
+}
+
+fn no_such_family(error: &io::Error) -> bool {
+    // EAFNOSUPPORT has no kind of its own.
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(97)
+}
+
+fn advice(address: SocketAddr, error: &io::Error) -> String {
+    let what = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "the port is in use: stop the other program, or choose another with --port".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "not permitted: ports below 1024 need privileges; choose another with --port".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine does not have the address: check --listen".to_owned()
+        }
+        _ => error.to_string(),
+    };
+    format!("cannot listen on {address}: {what}")
+}
+
+/// Takes connections for ever. When descriptors run out it neither spins nor stalls: a reserve is
+/// given up to take and drop the connection that waits, and the next is taken a little later.
+pub(crate) async fn accept(
+    listener: Async<TcpListener>,
+    mut take: impl FnMut(Async<TcpStream>, SocketAddr),
+) {
+    let mut reserve = File::open("/dev/null").ok();
+    let mut warned = false;
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                warned = false;
+                take(stream, address);
+            }
+            Err(error) if is_out_of_descriptors(&error) => {
+                if !warned {
+                    tracing::warn!(
+                        "out of file descriptors: dropping new connections; lower --max-sessions or raise the limit (ulimit -n)"
+                    );
+                    warned = true;
+                }
+                if reserve.take().is_some() {
+                    let _ = listener.get_ref().accept();
+                    reserve = File::open("/dev/null").ok();
+                }
+                Timer::after(BACK_OFF).await;
+            }
+            // The connection failed before it was taken: nothing is wrong with the listener.
+            Err(error) => {
+                tracing::debug!("a connection failed while it was accepted: {error}");
+                if error.kind() != io::ErrorKind::ConnectionAborted {
+                    Timer::after(BACK_OFF).await;
+                }
+            }
+        }
+    }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    // ENFILE and EMFILE.
+    matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+/// Connections that the kernel keeps until they are accepted.
+const BACKLOG: i32 = 1024;
+
+/// The pause after a failed accept.
+const BACK_OFF: Duration = Duration::from_millis(50);

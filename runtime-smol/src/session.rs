@@ -1,0 +1,223 @@
+//! A connection from its upgrade to its end: reads become events, and its task writes on when a
+//! socket that was full takes more.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use futures_rustls::server::TlsStream;
+use mles_sansio::{ConnId, Ending, Event, HEADER_MAX};
+use runtime_common::websocket::{Incoming, Reader};
+use smol::io::{AsyncRead, AsyncWrite};
+
+use crate::io_thread::IoThread;
+
+pub(crate) struct Session<S> {
+    pub(crate) conn: ConnId,
+    pub(crate) stream: RefCell<TlsStream<S>>,
+    reader: RefCell<Reader>,
+    /// Plaintext that was read before reading was held.
+    rest: RefCell<Vec<u8>>,
+    waker: RefCell<Waker>,
+    pub(crate) phase: Cell<Phase>,
+    /// The socket takes no more; its task is woken when it does.
+    pub(crate) blocked: Cell<bool>,
+    pub(crate) close_sent: Cell<bool>,
+    /// The other end's close frame, or a fault, was the last that was read from it.
+    finished: Cell<bool>,
+}
+
+/// What is read from a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The first message, out of a bounded number of bytes.
+    First,
+    /// Nothing, until the node resumes it.
+    Held,
+    /// Everything.
+    Open,
+    /// The node closes it: only the other end's close frame counts.
+    Closing,
+    /// Nothing more.
+    Ended,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    pub(crate) fn new(conn: ConnId, stream: TlsStream<S>, rest: Vec<u8>) -> Self {
+        Self {
+            conn,
+            stream: RefCell::new(stream),
+            reader: RefCell::new(Reader::new(HEADER_MAX)),
+            rest: RefCell::new(rest),
+            waker: RefCell::new(Waker::noop().clone()),
+            phase: Cell::new(Phase::First),
+            blocked: Cell::new(false),
+            close_sent: Cell::new(false),
+            finished: Cell::new(false),
+        }
+    }
+
+    /// The connection's whole life, in its own task.
+    pub(crate) fn poll(&self, io: &IoThread<S>, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.waker.borrow().will_wake(cx.waker()) {
+            *self.waker.borrow_mut() = cx.waker().clone();
+        }
+        if self.blocked.get() && self.phase.get() != Phase::Ended {
+            io.flush(self, cx);
+        }
+        self.read(io, cx);
+        match self.phase.get() {
+            Phase::Ended => Poll::Ready(()),
+            // Both close frames have crossed, or a fault leaves nothing to wait for but the drop.
+            Phase::Closing if self.close_sent.get() && self.finished.get() => {
+                let mut stream = self.stream.borrow_mut();
+                Pin::new(&mut *stream).poll_close(cx).map(|_| ())
+            }
+            Phase::First | Phase::Held | Phase::Open | Phase::Closing => Poll::Pending,
+        }
+    }
+
+    /// The node has accepted the header.
+    pub(crate) fn resume(&self, max_message: usize) {
+        if self.phase.get() == Phase::Held {
+            self.phase.set(Phase::Open);
+            self.reader.borrow_mut().set_max_message(max_message);
+            self.wake();
+        }
+    }
+
+    /// The node ends the connection.
+    pub(crate) fn closing(&self) {
+        if self.phase.get() != Phase::Ended {
+            self.phase.set(Phase::Closing);
+            self.wake();
+        }
+    }
+
+    /// The connection is dropped whatever it still owes.
+    pub(crate) fn end(&self) {
+        self.phase.set(Phase::Ended);
+        self.wake();
+    }
+
+    pub(crate) fn wake(&self) {
+        self.waker.borrow().wake_by_ref();
+    }
+
+    pub(crate) fn waker(&self) -> Waker {
+        self.waker.borrow().clone()
+    }
+
+    /// Reads what there is, up to a turn's fair share.
+    fn read(&self, io: &IoThread<S>, cx: &mut Context<'_>) {
+        let mut scratch = io.scratch.borrow_mut();
+        let mut share = SHARE;
+        let mut heard = false;
+        loop {
+            let room = match self.phase.get() {
+                Phase::First => FIRST_MAX.saturating_sub(self.reader.borrow().buffered()),
+                Phase::Open | Phase::Closing => scratch.len(),
+                Phase::Held | Phase::Ended => break,
+            };
+            let rest = self.rest.take();
+            if !rest.is_empty() {
+                // At most what was read before the hold; it fits.
+                scratch[..rest.len()].copy_from_slice(&rest);
+                heard |= self.parse(io, &mut scratch[..rest.len()]);
+                continue;
+            }
+            if self.finished.get() && self.phase.get() == Phase::Open {
+                break; // The node's answer is on its way.
+            }
+            if share == 0 {
+                cx.waker().wake_by_ref();
+                break;
+            }
+            let read = {
+                let mut stream = self.stream.borrow_mut();
+                Pin::new(&mut *stream).poll_read(cx, &mut scratch[..room])
+            };
+            match read {
+                Poll::Ready(Ok(0) | Err(_)) => {
+                    if self.phase.get() == Phase::Closing {
+                        self.phase.set(Phase::Ended);
+                    } else {
+                        io.lost(self);
+                    }
+                    break;
+                }
+                Poll::Ready(Ok(count)) => {
+                    share = share.saturating_sub(count);
+                    heard |= self.parse(io, &mut scratch[..count]);
+                }
+                Poll::Pending => break,
+            }
+        }
+        if heard && self.phase.get() == Phase::Open {
+            io.report(Event::Heard { conn: self.conn });
+        }
+    }
+
+    /// Turns plaintext into events. Says whether something came that is no event by itself.
+    fn parse(&self, io: &IoThread<S>, bytes: &mut [u8]) -> bool {
+        let conn = self.conn;
+        let mut at = 0;
+        let mut silent = true;
+        while at < bytes.len() {
+            match self.phase.get() {
+                Phase::Held => {
+                    self.rest.replace(bytes[at..].to_vec());
+                    return false;
+                }
+                Phase::Ended => return false,
+                Phase::First | Phase::Open | Phase::Closing => {}
+            }
+            if self.finished.get() {
+                return false;
+            }
+            let (used, item) = self.reader.borrow_mut().read(&mut bytes[at..]);
+            at += used;
+            let closing = self.phase.get() == Phase::Closing;
+            match item {
+                Some(Ok(Incoming::Message(frame))) if !closing => {
+                    if self.phase.get() == Phase::First {
+                        self.phase.set(Phase::Held);
+                    }
+                    silent = false;
+                    io.report(Event::Frame { conn, frame });
+                }
+                Some(Ok(Incoming::Ping(payload))) => {
+                    io.groups.borrow_mut().pong(conn, payload);
+                    io.touch(conn);
+                    io.report(Event::Heard { conn });
+                    silent = false;
+                }
+                Some(Ok(Incoming::Pong)) if !closing => {
+                    silent = false;
+                    io.report(Event::Pong { conn });
+                }
+                Some(Ok(Incoming::Close { .. })) => {
+                    self.finished.set(true);
+                    if !closing {
+                        let how = Ending::CloseFrame;
+                        io.report(Event::Closed { conn, how });
+                    }
+                }
+                Some(Err(fault)) => {
+                    self.finished.set(true);
+                    if !closing {
+                        io.report(Event::Faulted { conn, fault });
+                    }
+                }
+                Some(Ok(Incoming::Message(_) | Incoming::Pong)) | None => {}
+            }
+        }
+        silent
+    }
+}
+
+/// Bytes of a connection that may be buffered before its first message is accepted (H2).
+const FIRST_MAX: usize = 8 * 1024;
+
+/// Bytes that one turn reads from one connection before it is another's turn.
+const SHARE: usize = 256 * 1024;

@@ -1,0 +1,75 @@
+//! A stream that looks at the very first byte: what does not begin like TLS never reaches it.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use smol::io::{AsyncRead, AsyncWrite};
+
+/// The bytes below TLS.
+pub(crate) struct Sniff<S> {
+    stream: S,
+    first: Option<u8>,
+}
+
+impl<S> Sniff<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self {
+            stream,
+            first: None,
+        }
+    }
+
+    /// Whether the other end speaks plain HTTP: the commonest first mistake (X1).
+    pub(crate) fn is_plain_http(&self) -> bool {
+        self.first.is_some_and(|byte| byte.is_ascii_uppercase())
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Sniff<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if self.first.is_none()
+            && let Poll::Ready(Ok(1..)) = read
+        {
+            self.first = buf.first().copied();
+            if self.first != Some(HANDSHAKE) {
+                return Poll::Ready(Err(io::Error::other("not TLS")));
+            }
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Sniff<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}
+
+/// The first byte of every TLS connection: a record of type handshake (RFC 8446 section 5.1).
+const HANDSHAKE: u8 = 0x16;

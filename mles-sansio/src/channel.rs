@@ -5,8 +5,10 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use core::hash::{Hash, Hasher};
 
 use crate::action::GroupId;
-use crate::event::{ConnId, Name};
-use crate::history::History;
+use crate::config::Config;
+use crate::event::{ConnId, Entry, Name};
+use crate::header;
+use crate::history::{Bounds, History};
 
 /// What a channel costs beyond its name and its history (M3).
 const CHANNEL_COST: u64 = 256;
@@ -35,7 +37,23 @@ pub(crate) struct Member {
 
 impl Channel {
     fn cost(&self) -> u64 {
-        CHANNEL_COST + self.name.len() as u64 + self.history.cost()
+        self.own_cost() + self.history.cost()
+    }
+
+    /// What it costs without any history (M3).
+    fn own_cost(&self) -> u64 {
+        CHANNEL_COST + self.name.len() as u64
+    }
+
+    /// Stores an entry, within the bounds on this channel and what the budget could ever give it (M3).
+    pub(crate) fn remember(&mut self, entry: Entry, config: &Config) {
+        let most = config.history_bytes.saturating_sub(self.own_cost());
+        let bounds = Bounds {
+            limit: config.history_limit,
+            bytes: config.history_channel_bytes.min(most),
+        };
+        let announces = header::announces(&entry.frame, &entry.uid, &self.name);
+        self.history.insert(entry, announces, bounds);
     }
 }
 

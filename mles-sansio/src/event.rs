@@ -48,6 +48,9 @@ pub enum Fault {
     /// A message above the bound in force: [`HEADER_MAX`](crate::HEADER_MAX) until the node resumes
     /// the connection, the runtime's own bound from then on.
     TooBig,
+    /// The runtime has no memory for the message that is coming in: what all unfinished messages may
+    /// hold together is exceeded, and this one has been the slowest.
+    NoRoom,
 }
 
 /// One message of a channel's history, as peering orders, merges and names it.

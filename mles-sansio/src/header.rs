@@ -29,8 +29,8 @@ pub struct Header {
 ///
 /// # Errors
 ///
-/// The first rule of H1, H2 and H4 that the frame breaks: size, kind, JSON and the types of the
-/// members as they come, then what is missing, then the names.
+/// The first rule of H1, H2 and H4 that the frame breaks: size, kind, JSON, the types of the members,
+/// what is missing, the names.
 pub fn parse(frame: &Frame) -> Result<Header, Violation> {
     if frame.payload.len() > HEADER_MAX {
         return Err(Violation::HeaderTooBig); // H2
@@ -39,29 +39,27 @@ pub fn parse(frame: &Frame) -> Result<Header, Violation> {
         return Err(Violation::HeaderNotText); // H1
     }
     let text = core::str::from_utf8(&frame.payload).map_err(|_| Violation::HeaderNotJson)?;
-    let (mut uid, mut channel, mut auth, mut peer) = (None, None, None, false);
+    let (mut uid, mut channel, mut auth, mut peer) = (None, None, None, None);
     json::object(text, |name, value| {
-        let wanted = if name.is("uid") {
+        let known = if name.is("uid") {
             &mut uid
         } else if name.is("channel") {
             &mut channel
         } else if name.is("auth") {
             &mut auth
         } else if name.is("peer") {
-            let Value::Bool(value) = value else {
-                return Err(Violation::HeaderWrongType); // H4
-            };
-            peer = value;
-            return Ok(());
+            &mut peer
         } else {
-            return Ok(()); // H1: unknown members are ignored; H4: reserved ones too.
+            return; // H1: unknown members are ignored; H4: reserved ones too.
         };
-        let Value::Text(value) = value else {
-            return Err(Violation::HeaderWrongType); // H1
-        };
-        *wanted = Some(value);
-        Ok(())
+        *known = Some(value);
     })?;
+    let peer = match peer {
+        Some(Value::Bool(peer)) => peer,
+        Some(Value::Text(_) | Value::Other) => return Err(Violation::HeaderWrongType), // H4
+        None => false,
+    };
+    let (uid, channel, auth) = (string(uid)?, string(channel)?, string(auth)?);
     let (Some(uid), Some(channel)) = (uid, channel) else {
         return Err(Violation::HeaderMissingMember); // H1
     };
@@ -72,6 +70,14 @@ pub fn parse(frame: &Frame) -> Result<Header, Violation> {
         auth: auth.map(|auth| Auth(auth.into_string().unwrap_or_default())),
         peer,
     })
+}
+
+fn string(value: Option<Value>) -> Result<Option<json::Text>, Violation> {
+    match value {
+        Some(Value::Text(text)) => Ok(Some(text)),
+        Some(Value::Bool(_) | Value::Other) => Err(Violation::HeaderWrongType), // H1
+        None => Ok(None),
+    }
 }
 
 fn name(text: json::Text) -> Result<Name, Violation> {

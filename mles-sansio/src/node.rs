@@ -8,8 +8,6 @@ use crate::channel::{Channels, Excess};
 use crate::config::Config;
 use crate::event::{ConnId, Ending, Entry, Event, Fault, Name};
 use crate::frame::Frame;
-use crate::header;
-use crate::history::Bounds;
 use crate::notice::{LagCause, Notice, Stats};
 use crate::seed::{NodeId, Seed};
 use crate::session::{Conn, Flow};
@@ -199,8 +197,10 @@ impl Node {
             (None, _) => return self.stats.stale += 1,
             (Some(Conn::Joined(_)), Fault::TooBig) => Violation::MessageTooBig, // M4
             (Some(_), Fault::TooBig) => Violation::HeaderTooBig,                // H2
+            (Some(Conn::Joined(_)), Fault::NotUtf8) => Violation::NotUtf8,
+            (Some(_), Fault::NotUtf8) => Violation::HeaderNotJson, // H1
             (Some(_), Fault::Protocol) => Violation::Protocol,
-            (Some(_), Fault::NotUtf8) => Violation::NotUtf8,
+            (Some(_), Fault::NoRoom) => Violation::NoRoom, // M4
         };
         self.violated(now, conn, violation);
     }
@@ -225,8 +225,8 @@ impl Node {
         frame: Frame,
         from: ConnId,
     ) {
-        let (origin, bounds) = (self.uid, self.bounds());
-        let store = self.config.store_history;
+        let (origin, store) = (self.uid, self.config.store_history);
+        let config = &self.config;
         let accepted = self.channels.update(group, |channel| {
             channel.seq += 1;
             channel.last_ts = stamp(now, channel.last_ts);
@@ -241,8 +241,7 @@ impl Node {
                 channel: channel.name.clone(),
                 entry: entry.clone(),
             });
-            let announces = header::announces(&entry.frame, &entry.uid, &channel.name);
-            channel.history.insert(entry, announces, bounds);
+            channel.remember(entry, config);
             (channel.members.len() > 1, stored)
         });
         let Some((others, stored)) = accepted else {
@@ -383,15 +382,14 @@ impl Node {
         {
             return self.breach("history is restored before anybody joins");
         }
-        let (bounds, uid) = (self.bounds(), self.uid);
+        let (config, uid) = (&self.config, self.uid);
         let group = self.channels.open(channel);
         self.channels.update(group, |channel| {
             channel.last_ts = channel.last_ts.max(entry.ts);
             if entry.origin == uid {
                 channel.seq = channel.seq.max(entry.seq);
             }
-            let announces = header::announces(&entry.frame, &entry.uid, &channel.name);
-            channel.history.insert(entry, announces, bounds);
+            channel.remember(entry, config);
         });
         self.arm_expiry(now);
     }
@@ -420,16 +418,6 @@ impl Node {
             }
         }
         self.timers.arm(now.mono, Timer::Relief);
-    }
-
-    fn bounds(&self) -> Bounds {
-        Bounds {
-            limit: self.config.history_limit,
-            bytes: self
-                .config
-                .history_channel_bytes
-                .min(self.config.history_bytes),
-        }
     }
 }
 

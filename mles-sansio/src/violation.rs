@@ -11,6 +11,8 @@ pub enum Violation {
     NotUtf8,
     /// A message above the server's bound (M4).
     MessageTooBig,
+    /// No room for the message among all that are unfinished (M4).
+    NoRoom,
     /// The first frame is longer than [`HEADER_MAX`](crate::HEADER_MAX) bytes (H2).
     HeaderTooBig,
     /// The first frame is binary (H1).
@@ -49,10 +51,11 @@ pub enum Violation {
 
 impl Violation {
     /// All violations, in order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Protocol,
         Self::NotUtf8,
         Self::MessageTooBig,
+        Self::NoRoom,
         Self::HeaderTooBig,
         Self::HeaderNotText,
         Self::HeaderNotJson,
@@ -91,6 +94,7 @@ impl Violation {
             Self::AuthMissing | Self::AuthMalformed | Self::AuthMismatch => 4001,
             Self::Duplicate => 4002,
             Self::HeaderTimeout => 4003,
+            Self::NoRoom => 4004,
             Self::NoAnswer => 4005,
             Self::Lagging => 4008,
             Self::PeerRefused => 4011,
@@ -104,6 +108,7 @@ impl Violation {
             Self::Protocol => "frame violates RFC 6455",
             Self::NotUtf8 => "text is not UTF-8: send bytes as a binary message",
             Self::MessageTooBig => "message too big for this server",
+            Self::NoRoom => "no room for this message now: send it again later",
             Self::HeaderTooBig => "header too big: at most 4096 bytes",
             Self::HeaderNotText => "header missing: the first frame must be text",
             Self::HeaderNotJson => "header is not one JSON object",

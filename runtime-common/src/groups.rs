@@ -9,8 +9,8 @@
 //! For each connection, in this order: control frames (between two frames), then what was queued for
 //! it alone (its replay first), then the log of its group.
 //!
-//! **Bounds.** A member may be `outbox` bytes behind, the frame that is leaving not counted; then it
-//! is *overrun*: it falls out of the log, and only the rest of that frame is kept (spec: L2, L3).
+//! **Bounds.** A member may be `outbox` bytes behind, or one frame of any size, the frame that is
+//! leaving not counted; with more it is *overrun*: it falls out of the log, and only the rest of that frame is kept (spec: L2, L3).
 //! Control frames cost a fixed 256 bytes. A log holds what its slowest member has not taken, so at
 //! most `outbox`, one frame, and what came since the last delivery.
 
@@ -131,7 +131,9 @@ pub enum Flushed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Fill {
-    /// The members' turn comes at the end of the batch.
+    /// The group has something to deliver, and had nothing before.
+    First,
+    /// It had something before.
     Room,
     /// Deliver this group before anything else is broadcast on it.
     Deliver,
@@ -211,9 +213,12 @@ impl Groups {
         else {
             return Fill::Room;
         };
+        let first = found.log.end() == found.delivered;
         let end = found.log.append(frames, except, &mut self.spares);
         let fill = if end - found.delivered > UNDELIVERED {
             Fill::Deliver
+        } else if first {
+            Fill::First
         } else {
             Fill::Room
         };
@@ -435,8 +440,12 @@ impl Groups {
         let Some(group) = &self.table[membership.place] else {
             return false;
         };
-        let waiting = group.log.end() - group.log.unit_end(membership.cursor);
-        if waiting + recipient.queued as u64 <= outbox {
+        // What waits behind the frame that is leaving; one frame always fits into an empty outbox.
+        let log = &group.log;
+        let first = log.unit_end(membership.cursor);
+        let waiting = log.end() - first + recipient.queued as u64;
+        let alone = recipient.queued == 0 && log.unit_end(first + 1) >= log.end();
+        if waiting <= outbox || alone {
             return false;
         }
         self.drop_pending(conn);

@@ -2,14 +2,14 @@
 //! read into events for the node.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_rustls::server::TlsStream;
-use mles_sansio::{Action, ConnId, Ending, Event, GroupId, Role, Source};
+use mles_sansio::{Action, ConnId, Ending, Event, Fault, GroupId, Role, Source};
 use runtime_common::groups::{Fill, Flushed, Groups, Progress, slot};
 use smol::io::{AsyncRead, AsyncWrite};
 
@@ -31,6 +31,11 @@ pub(crate) struct IoThread<S> {
     touched: RefCell<Vec<ConnId>>,
     /// Closing connections and when they are dropped at the latest, in order.
     lingering: RefCell<VecDeque<(Instant, ConnId)>>,
+    /// Bytes read since the last turn.
+    read: Cell<usize>,
+    /// Messages that are coming in: since when, and what all of them hold.
+    unfinished: RefCell<BTreeMap<ConnId, Instant>>,
+    held: Cell<usize>,
     /// Where plaintext is read to: one buffer for all connections of the thread.
     pub(crate) scratch: RefCell<Box<[u8]>>,
     /// A delivery's copy of the group's members.
@@ -50,6 +55,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
             grown: RefCell::default(),
             touched: RefCell::default(),
             lingering: RefCell::default(),
+            read: Cell::new(0),
+            unfinished: RefCell::default(),
+            held: Cell::new(0),
             scratch: RefCell::new(vec![0; SCRATCH].into()),
             members: RefCell::default(),
         }
@@ -79,10 +87,51 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
         session
     }
 
+    /// How many of `wanted` bytes a connection may read before the next turn.
+    pub(crate) fn may_read(&self, wanted: usize) -> usize {
+        wanted.min(READ_MAX.saturating_sub(self.read.get()))
+    }
+
+    pub(crate) fn has_read(&self, count: usize) {
+        self.read.set(self.read.get() + count);
+    }
+
+    /// The memory of a connection's unfinished message has changed. If all of them hold too much, the
+    /// slowest is given up: a client that only drips cannot keep the others out.
+    pub(crate) fn hold(&self, conn: ConnId, before: usize, after: usize) {
+        if before == after {
+            return;
+        }
+        self.held.set(self.held.get() + after - before);
+        let mut unfinished = self.unfinished.borrow_mut();
+        if after == 0 {
+            unfinished.remove(&conn);
+        } else {
+            unfinished.entry(conn).or_insert_with(Instant::now);
+        }
+        while self.held.get() > self.max_message * UNFINISHED_MAX {
+            let pace = |(&conn, since): (&ConnId, &Instant)| {
+                let session = self.session(conn)?;
+                let elapsed = since.elapsed().as_micros().max(1);
+                Some((session.buffered() as u128 * 1_000_000 / elapsed, conn))
+            };
+            let Some((_, slowest)) = unfinished.iter().filter_map(pace).min() else {
+                return;
+            };
+            unfinished.remove(&slowest);
+            if let Some(session) = self.session(slowest) {
+                self.held.set(self.held.get() - session.give_up());
+                let (conn, fault) = (slowest, Fault::NoRoom);
+                self.report(Event::Faulted { conn, fault });
+            }
+        }
+    }
+
     /// Forgets a connection; its stream goes with the last reference.
     pub(crate) fn forget(&self, conn: ConnId) {
         self.groups.borrow_mut().remove(conn);
-        if self.session(conn).is_some() {
+        if let Some(session) = self.session(conn) {
+            self.hold(conn, session.give_up(), 0);
             self.sessions.borrow_mut()[slot(conn)] = None;
             self.free.borrow_mut().push((conn.0 & 0xffff_ffff) as u32);
         }
@@ -102,6 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
         if !turn.as_ref().is_some_and(|known| known.will_wake(waker)) {
             *turn = Some(waker.clone());
         }
+        self.read.set(0);
         std::mem::take(&mut *self.events.borrow_mut())
     }
 
@@ -120,14 +170,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
                 frames,
             } => {
                 let fill = self.groups.borrow_mut().broadcast(group, except, &frames);
-                let mut grown = self.grown.borrow_mut();
-                if !grown.contains(&group) {
-                    grown.push(group);
-                }
-                if fill == Fill::Deliver {
-                    grown.retain(|other| *other != group);
-                    drop(grown);
-                    self.deliver_group(group);
+                match fill {
+                    Fill::First => self.grown.borrow_mut().push(group),
+                    Fill::Room => {}
+                    Fill::Deliver => self.deliver_group(group),
                 }
             }
             Action::Replay { conn, frames } => {
@@ -296,6 +342,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
 
 /// Plaintext that one read takes at most.
 const SCRATCH: usize = 64 * 1024;
+
+/// Bytes that all connections together read before a turn, and so what waits for the node.
+const READ_MAX: usize = 4 << 20;
+
+/// Messages of the largest size that may be coming in at once; smaller ones share their room (M4).
+const UNFINISHED_MAX: usize = 4;
 
 /// How long the other end has to answer a close frame (X1).
 const LINGER: Duration = Duration::from_secs(5);

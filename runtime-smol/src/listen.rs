@@ -104,17 +104,15 @@ fn no_such_family(error: &io::Error) -> bool {
 }
 
 fn advice(address: SocketAddr, error: &io::Error) -> String {
-    let what = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "the port is in use: stop the other program, or choose another with --port".to_owned()
-        }
-        io::ErrorKind::PermissionDenied => {
-            "not permitted: ports below 1024 need privileges; choose another with --port".to_owned()
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "this machine does not have the address: check --listen".to_owned()
-        }
-        _ => error.to_string(),
+    let kind = error.kind();
+    let what = if kind == io::ErrorKind::AddrInUse {
+        "the port is in use: stop the other program, or choose another with --port"
+    } else if kind == io::ErrorKind::PermissionDenied {
+        "not permitted: ports below 1024 need privileges; choose another with --port"
+    } else if kind == io::ErrorKind::AddrNotAvailable {
+        "this machine does not have the address: check --listen"
+    } else {
+        &error.to_string()
     };
     format!("cannot listen on {address}: {what}")
 }

@@ -23,8 +23,12 @@ pub(crate) struct Session<S> {
     /// The socket takes no more; its task is woken when it does.
     pub(crate) blocked: Cell<bool>,
     pub(crate) close_sent: Cell<bool>,
-    /// The other end's close frame, or a fault, was the last that was read from it.
+    /// The other end's close frame, or a fault, was the last that was understood of it.
     finished: Cell<bool>,
+    /// Its close frame has arrived.
+    close_read: Cell<bool>,
+    /// Bytes that are still taken from it, and thrown away, while it closes.
+    patience: Cell<usize>,
 }
 
 /// What is read from a connection.
@@ -54,6 +58,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             blocked: Cell::new(false),
             close_sent: Cell::new(false),
             finished: Cell::new(false),
+            close_read: Cell::new(false),
+            patience: Cell::new(PATIENCE),
         }
     }
 
@@ -68,8 +74,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.read(io, cx);
         match self.phase.get() {
             Phase::Ended => Poll::Ready(()),
-            // Both close frames have crossed, or a fault leaves nothing to wait for but the drop.
-            Phase::Closing if self.close_sent.get() && self.finished.get() => {
+            // Both close frames have crossed.
+            Phase::Closing if self.close_sent.get() && self.close_read.get() => {
                 let mut stream = self.stream.borrow_mut();
                 Pin::new(&mut *stream).poll_close(cx).map(|_| ())
             }
@@ -100,6 +106,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.wake();
     }
 
+    /// Bytes that its unfinished message holds.
+    pub(crate) fn buffered(&self) -> usize {
+        self.reader.borrow().buffered()
+    }
+
+    /// Reads nothing more of what comes, and frees what was read of it; says how much that was.
+    pub(crate) fn give_up(&self) -> usize {
+        let held = self.buffered();
+        self.finished.set(true);
+        self.reader.replace(Reader::new(0));
+        held
+    }
+
     pub(crate) fn wake(&self) {
         self.waker.borrow().wake_by_ref();
     }
@@ -113,10 +132,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let mut scratch = io.scratch.borrow_mut();
         let mut share = SHARE;
         let mut heard = false;
+        let before = self.buffered();
         loop {
             let room = match self.phase.get() {
                 Phase::First => FIRST_MAX.saturating_sub(self.reader.borrow().buffered()),
-                Phase::Open | Phase::Closing => scratch.len(),
+                Phase::Open => scratch.len(),
+                // What comes from a client at fault is not understood any more, but taken for a while:
+                // a socket closed over unread bytes may take the close frame back.
+                Phase::Closing if self.patience.get() == 0 => break,
+                Phase::Closing => scratch.len(),
                 Phase::Held | Phase::Ended => break,
             };
             let rest = self.rest.take();
@@ -129,7 +153,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             if self.finished.get() && self.phase.get() == Phase::Open {
                 break; // The node's answer is on its way.
             }
-            if share == 0 {
+            let room = room.min(io.may_read(share));
+            if room == 0 {
                 cx.waker().wake_by_ref();
                 break;
             }
@@ -148,11 +173,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 }
                 Poll::Ready(Ok(count)) => {
                     share = share.saturating_sub(count);
+                    io.has_read(count);
+                    if self.phase.get() == Phase::Closing {
+                        self.patience.set(self.patience.get().saturating_sub(count));
+                    }
                     heard |= self.parse(io, &mut scratch[..count]);
                 }
                 Poll::Pending => break,
             }
         }
+        drop(scratch);
+        io.hold(self.conn, before, self.buffered());
         if heard && self.phase.get() == Phase::Open {
             io.report(Event::Heard { conn: self.conn });
         }
@@ -198,6 +229,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 }
                 Some(Ok(Incoming::Close { .. })) => {
                     self.finished.set(true);
+                    self.close_read.set(true);
                     if !closing {
                         let how = Ending::CloseFrame;
                         io.report(Event::Closed { conn, how });
@@ -219,5 +251,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 /// Bytes of a connection that may be buffered before its first message is accepted (H2).
 const FIRST_MAX: usize = 8 * 1024;
 
+/// Bytes taken from a connection that is being closed.
+const PATIENCE: usize = 1 << 20;
+
 /// Bytes that one turn reads from one connection before it is another's turn.
-const SHARE: usize = 256 * 1024;
+const SHARE: usize = 64 * 1024;

@@ -82,10 +82,10 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
             let now = clock.now();
             for event in events {
                 for action in node.handle(now, event) {
-                    match action {
-                        Action::Notice(notice) => log(&notice),
-                        action => io.execute(action),
+                    if let Action::Notice(notice) = &action {
+                        log(notice);
                     }
+                    io.execute(action);
                 }
             }
             io.deliver();

@@ -75,16 +75,20 @@ impl Node {
             Event::Faulted { conn, fault } => self.faulted(now, conn, fault),
             Event::Closed { conn, how } => self.closed(now, conn, how),
             Event::Overrun { conn } => {
-                if self.session(conn).is_some() {
+                if self.knows(conn) {
                     self.lag(conn, LagCause::Outbox); // L2
                 }
             }
             Event::Drained { conn } => {
-                if let Some(Flow::Lagging) = self.session(conn).map(|s| &s.flow) {
+                if self.knows(conn) && self.is_lagging(conn) {
                     self.close(now, conn, Closing::Violation(Violation::Lagging)); // L2
                 }
             }
-            Event::Replayed { conn } => self.end_replay(conn),
+            Event::Replayed { conn } => {
+                if self.knows(conn) {
+                    self.end_replay(conn);
+                }
+            }
             Event::Timeout => self.timeout(now),
             Event::Restored { channel, entry } => self.restore(now, &channel, entry),
             Event::Shutdown => self.shutdown(now),
@@ -147,6 +151,18 @@ impl Node {
         self.notice(Notice::Breach { rule });
     }
 
+    /// Whether the connection is known; if not, the event for it came too late, and is counted.
+    fn knows(&mut self, conn: ConnId) -> bool {
+        let known = self.conns.contains_key(&conn);
+        self.stats.stale += u64::from(!known);
+        known
+    }
+
+    fn is_lagging(&self, conn: ConnId) -> bool {
+        self.session(conn)
+            .is_some_and(|session| matches!(session.flow, Flow::Lagging))
+    }
+
     fn opened(&mut self, now: Now, conn: ConnId) {
         if self.conns.contains_key(&conn) {
             return self.breach("connection ids are never used again");
@@ -206,8 +222,7 @@ impl Node {
     }
 
     fn closed(&mut self, now: Now, conn: ConnId, how: Ending) {
-        if !self.conns.contains_key(&conn) {
-            self.stats.stale += 1;
+        if !self.knows(conn) {
             return;
         }
         match how {

@@ -4,14 +4,16 @@
 //! `----`, and the trace. Commands:
 //!
 //! ```text
-//! config limit=2 key=secret …     before anything else; spans in seconds
+//! config limit=2 key=secret …     a new node; spans in seconds
 //! open c1                         a WebSocket is open
 //! text c1 {"uid":"a",…}           a text message arrives; `header c1 a room` is short for a header
-//! binary c1 bytes                 a binary message arrives
+//! binary c1 bytes                 a binary message arrives; `size c1 300` is one of so many `x`
 //! heard|pong|overrun|drained|replayed|close|lost c1
-//! fault c1 Protocol|NotUtf8|TooBig
+//! fault c1 Protocol|NotUtf8|TooBig|NoRoom
+//! restore room alice 7 2h hello   an entry from before the start: number, age, text
+//! repeat 3 text c1 no. {n}        a command several times; {n} counts from 1
 //! wait 5s                         time passes; every timeout that comes due is handled
-//! date 2d                         the date, and only that, moves on
+//! date 2d                         the date, and only that, moves on; `date -2d` back
 //! timers                          what the node waits for next
 //! history room                    what a channel remembers
 //! stats                           counters that are not zero
@@ -26,7 +28,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use mles_sansio::{
-    Config, ConnId, Ending, Event, Fault, Frame, Instant, Key, Node, Now, Role, Seed, Source,
+    Config, ConnId, Ending, Entry, Event, Fault, Frame, Instant, Key, Node, NodeId, Now, Role,
+    Seed, Source,
 };
 
 #[test]
@@ -112,7 +115,36 @@ impl World {
         match verb {
             "config" => *self = Self::new(config(rest)),
             "wait" => self.wait(span(rest), trace),
-            "date" => self.now.unix += u64::try_from(span(rest).as_micros()).unwrap(),
+            "date" => match rest.strip_prefix('-') {
+                Some(back) => self.now.unix -= micros(back),
+                None => self.now.unix += micros(rest),
+            },
+            "repeat" => {
+                let (times, line) = rest.split_once(' ').unwrap();
+                for n in 1..=times.parse().unwrap() {
+                    let n: u32 = n;
+                    self.command(&line.replace("{n}", &n.to_string()), trace);
+                }
+            }
+            "restore" => {
+                let [channel, uid, seq, age, text] = rest
+                    .splitn(5, ' ')
+                    .collect::<Vec<_>>()
+                    .try_into()
+                    .expect("five words");
+                let entry = Entry {
+                    origin: NodeId(7),
+                    seq: seq.parse().unwrap(),
+                    ts: match age.strip_prefix('-') {
+                        Some(ahead) => self.now.unix + micros(ahead),
+                        None => self.now.unix.saturating_sub(micros(age)),
+                    },
+                    uid: uid.into(),
+                    frame: Frame::text(text.to_owned()),
+                };
+                let channel = channel.into();
+                self.event(Event::Restored { channel, entry }, trace);
+            }
             "timers" => {
                 let next = self.node.next_timeout();
                 let _ = match next {
@@ -131,7 +163,12 @@ impl World {
                 let stats = format!("{:?}", self.node.stats());
                 let inner = stats.trim_start_matches("Stats { ").trim_end_matches(" }");
                 let some: Vec<_> = inner.split(", ").filter(|s| !s.ends_with(": 0")).collect();
-                let _ = writeln!(trace, "{}", some.join(", "));
+                let some = if some.is_empty() {
+                    "all zero".into()
+                } else {
+                    some.join(", ")
+                };
+                let _ = writeln!(trace, "{some}");
             }
             _ => self.event(event(verb, rest), trace),
         }
@@ -180,6 +217,10 @@ fn event(verb: &str, rest: &str) -> Event {
             conn,
             frame: Frame::binary(rest.to_owned()),
         },
+        "size" => Event::Frame {
+            conn,
+            frame: Frame::binary(vec![b'x'; rest.parse().unwrap()]),
+        },
         "header" => {
             let (uid, channel) = rest.split_once(' ').unwrap();
             let text = format!("{{\"uid\":\"{uid}\",\"channel\":\"{channel}\"}}");
@@ -206,6 +247,7 @@ fn event(verb: &str, rest: &str) -> Event {
                 "Protocol" => Fault::Protocol,
                 "NotUtf8" => Fault::NotUtf8,
                 "TooBig" => Fault::TooBig,
+                "NoRoom" => Fault::NoRoom,
                 _ => panic!("unknown fault {rest}"),
             };
             Event::Faulted { conn, fault }
@@ -225,6 +267,7 @@ fn config(rest: &str) -> Config {
             "limit" => config.history_limit = value.parse().unwrap(),
             "channel-bytes" => config.history_channel_bytes = number(),
             "bytes" => config.history_bytes = number(),
+            "ping" => config.ping_interval = Duration::from_secs(number()),
             "store" => config.store_history = value == "on",
             _ => panic!("unknown setting {name}"),
         }
@@ -236,10 +279,15 @@ fn span(text: &str) -> Duration {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap());
     let number: u64 = number.parse().unwrap();
     match unit {
+        "us" => Duration::from_micros(number),
         "ms" => Duration::from_millis(number),
         "s" => Duration::from_secs(number),
         "h" => Duration::from_secs(number * 3600),
         "d" => Duration::from_secs(number * 86_400),
         _ => panic!("unknown unit {unit}"),
     }
+}
+
+fn micros(text: &str) -> u64 {
+    u64::try_from(span(text).as_micros()).unwrap()
 }

@@ -45,12 +45,15 @@ impl Channel {
         CHANNEL_COST + self.name.len() as u64
     }
 
-    /// Stores an entry, within the bounds on this channel and what the budget could ever give it (M3).
+    /// Stores an entry within the bounds on this channel, unless the budget could never give it room;
+    /// the budget itself is the caller's, for all channels alike (M3).
     pub(crate) fn remember(&mut self, entry: Entry, config: &Config) {
+        let bytes = config.history_channel_bytes;
         let most = config.history_bytes.saturating_sub(self.own_cost());
         let bounds = Bounds {
             limit: config.history_limit,
-            bytes: config.history_channel_bytes.min(most),
+            bytes,
+            largest: bytes.min(most),
         };
         let announces = header::announces(&entry.frame, &entry.uid, &self.name);
         self.history.insert(entry, announces, bounds);

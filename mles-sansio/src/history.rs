@@ -20,8 +20,10 @@ const REPLAY_COST: u64 = 48;
 pub(crate) struct Bounds {
     /// Messages, and announcements beside them.
     pub(crate) limit: usize,
-    /// Bytes.
+    /// Bytes of all entries.
     pub(crate) bytes: u64,
+    /// Bytes of one entry: a larger one could never stay.
+    pub(crate) largest: u64,
 }
 
 impl Entry {
@@ -81,7 +83,7 @@ impl History {
     /// Stores an entry where history order puts it, and drops what the bounds no longer allow.
     /// `announces` says whether it is an announcement of its sender.
     pub(crate) fn insert(&mut self, entry: Entry, announces: bool, bounds: Bounds) {
-        if bounds.limit == 0 || entry.cost() > bounds.bytes {
+        if bounds.limit == 0 || entry.cost() > bounds.largest {
             return; // M3: distributed, not stored.
         }
         self.tick += 1;

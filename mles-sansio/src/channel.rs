@@ -82,8 +82,8 @@ pub(crate) struct Channels {
 pub(crate) enum Excess {
     /// The replay of this connection holds what the history has dropped (L3).
     Replay(ConnId),
-    /// A channel has lost its oldest frame (M3).
-    Dropped,
+    /// A step was made: a channel has lost its oldest frame (M3), or the index knows its activity.
+    Step,
     /// Nothing is left to drop.
     Nothing,
 }
@@ -174,23 +174,17 @@ impl Channels {
         if let Some(conn) = holding.and_then(|channel| channel.history.holder()) {
             return Excess::Replay(conn);
         }
-        while let Some((indexed, id)) = self.by_activity.pop_first() {
-            let Some(channel) = self.by_id.get_mut(&id) else {
-                continue;
-            };
+        let Some((indexed, id)) = self.by_activity.pop_first() else {
+            return Excess::Nothing;
+        };
+        // `update` puts the channel back where its activity belongs, if it has entries.
+        self.update(id, |channel| {
             channel.indexed = None;
-            if channel.history.is_empty() {
-                continue;
+            if channel.last_ts == indexed {
+                channel.history.drop_oldest();
             }
-            if channel.last_ts > indexed {
-                channel.indexed = Some(channel.last_ts);
-                self.by_activity.insert((channel.last_ts, id));
-                continue;
-            }
-            self.update(id, |channel| channel.history.drop_oldest());
-            return Excess::Dropped;
-        }
-        Excess::Nothing
+        });
+        Excess::Step
     }
 
     /// The channel without members that was active least recently, and when that was.

@@ -36,9 +36,9 @@ impl Node {
                     (2, session.group, &session.uid).hash(&mut hasher);
                     (silent, session.pings, wake).hash(&mut hasher);
                     match session.flow {
-                        Flow::Replaying { deadline, .. } => ahead(deadline, now.mono) + 2,
-                        Flow::Live => 0,
-                        Flow::Lagging => 1,
+                        Flow::Replaying { deadline, .. } => (2, ahead(deadline, now.mono)),
+                        Flow::Live => (0, 0),
+                        Flow::Lagging => (1, 0),
                     }
                     .hash(&mut hasher);
                 }

@@ -345,20 +345,16 @@ impl Node {
         }
     }
 
-    /// Forgets channels that nobody was on for long enough (L1), then looks again when the next may
-    /// be due, an hour later at most: the date can jump.
+    /// Forgets a channel that nobody was on for long enough (L1), then looks again when the next may
+    /// be due: at once, or an hour later at most, for the date can jump.
     fn expire(&mut self, now: Now) {
         self.expiry = None;
         let after = micros(self.config.history_expiry);
-        for _ in 0..BATCH {
-            match self.channels.oldest_idle() {
-                Some((last, group)) if last.saturating_add(after) <= now.unix => {
-                    if let Some(channel) = self.channels.forget(group) {
-                        self.notice(Notice::Expired { channel });
-                    }
-                }
-                Some(_) | None => break,
-            }
+        if let Some((last, group)) = self.channels.oldest_idle()
+            && last.saturating_add(after) <= now.unix
+            && let Some(channel) = self.channels.forget(group)
+        {
+            self.notice(Notice::Expired { channel });
         }
         self.arm_expiry(now);
     }
@@ -428,7 +424,7 @@ impl Node {
             }
             match self.channels.relieve() {
                 Excess::Replay(conn) => self.lag(conn, LagCause::HistoryBudget),
-                Excess::Dropped => {}
+                Excess::Step => {}
                 Excess::Nothing => return,
             }
         }

@@ -359,18 +359,21 @@ impl Node {
         self.arm_expiry(now);
     }
 
-    /// Keeps the expiry timer armed while there is a channel without members.
+    /// Keeps the expiry timer armed while there is a channel without members, for the oldest.
     pub(crate) fn arm_expiry(&mut self, now: Now) {
         let Some((last, _)) = self.channels.oldest_idle() else {
             return;
         };
-        if self.expiry.is_none() {
-            let due = last.saturating_add(micros(self.config.history_expiry));
-            let wait = due.saturating_sub(now.unix).min(EXPIRY_LOOK);
-            let at = now.mono + core::time::Duration::from_micros(wait);
-            self.timers.arm(at, Timer::Expiry);
-            self.expiry = Some(at);
+        let due = last.saturating_add(micros(self.config.history_expiry));
+        let wait = due.saturating_sub(now.unix).min(EXPIRY_LOOK);
+        let at = now.mono + core::time::Duration::from_micros(wait);
+        match self.expiry {
+            Some(armed) if armed <= at => return,
+            Some(armed) => self.timers.disarm(armed, Timer::Expiry),
+            None => {}
         }
+        self.timers.arm(at, Timer::Expiry);
+        self.expiry = Some(at);
     }
 
     /// Takes back what an earlier node had stored.

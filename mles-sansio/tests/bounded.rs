@@ -1,6 +1,5 @@
 //! No event costs more than a bounded amount of work: what is left is due at once. Each of these
 //! tests makes a node owe far more than one [`BATCH`], and looks at every step.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 
@@ -269,14 +268,17 @@ fn shutdown_of_many() {
     let _ = world.open(5000);
     let _ = world.event(header(5000, "a", "0"));
     let _ = world.open(5001);
-    let closed = world.event(Event::Shutdown).into_iter().filter_map(|action| {
-        if let Action::Close { conn, why } = action {
-            assert_eq!(why, Closing::Restarting);
-            Some(conn.0)
-        } else {
-            None
-        }
-    });
+    let closed = world
+        .event(Event::Shutdown)
+        .into_iter()
+        .filter_map(|action| {
+            if let Action::Close { conn, why } = action {
+                assert_eq!(why, Closing::Restarting);
+                Some(conn.0)
+            } else {
+                None
+            }
+        });
     let mut closed: Vec<_> = closed.collect();
     closed.sort_unstable();
     let all: Vec<_> = (0..3000).chain([5000, 5001]).collect();

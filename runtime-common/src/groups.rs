@@ -6,22 +6,29 @@
 //! encoded once into its group's log; a member is a cursor into it, so that history, live stream and
 //! slow readers are one mechanism. Nothing here allocates, locks or wakes per message and member.
 //!
-//! For each connection, in this order: control frames (between two frames), then what was queued for
+//! For each connection, in this order: control frames (between two units), then what was queued for
 //! it alone (its replay first), then the log of its group.
 //!
-//! **Bounds.** A member may be `outbox` bytes behind, or one frame of any size, the frame that is
-//! leaving not counted; with more it is *overrun*: it falls out of the log, and only the rest of that frame is kept (spec: L2, L3).
-//! Control frames cost a fixed 256 bytes. A log holds what its slowest member has not taken, so at
-//! most `outbox`, one frame, and what came since the last delivery.
+//! **Bounds.** A member may be `outbox` bytes behind, or one frame of any size; the frame that is
+//! leaving and its own messages do not count. With more it is *overrun*: it falls out of the log, and
+//! only the rest of that frame is kept (spec: L2, L3). Control frames cost a fixed 512 bytes. A log
+//! holds what its slowest member has not taken, so at most `outbox`, one frame, and what came since the
+//! last delivery.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use mles_sansio::{Closing, ConnId, Frame, Frames, GroupId};
 
+pub use self::members::Fill;
+use self::members::{Group, Membership};
+use self::outbox::{Control, Own};
 use crate::log::{Log, Spares};
 use crate::websocket::{self, ControlPayload};
+
+mod members;
+mod outbox;
 
 /// The outboxes of one I/O thread's connections and its slice of the group table.
 #[derive(Debug)]
@@ -38,38 +45,14 @@ pub struct Groups {
 }
 
 #[derive(Debug)]
-struct Group {
-    id: GroupId,
-    log: Log,
-    members: Vec<ConnId>,
-    /// Where the log ended at the last delivery.
-    delivered: u64,
-    /// Members that the last delivery left behind.
-    behind: usize,
-}
-
-#[derive(Debug)]
 struct Recipient {
     conn: ConnId,
     control: Control,
-    /// What is for this connection alone, before anything of the log.
-    own: VecDeque<Own>,
-    /// Bytes in `own` that count in the outbox.
-    queued: usize,
+    /// What is for this connection alone, before anything of the log. Its place in the log is between
+    /// two units unless this is empty.
+    own: Own,
     membership: Option<Membership>,
     state: State,
-}
-
-#[derive(Debug)]
-struct Membership {
-    /// The group's place in the table.
-    place: usize,
-    /// Its own place in the group's `members`.
-    index: usize,
-    cursor: u64,
-    /// The end of the last unit that is kept from this member: before it, units have to be looked at.
-    kept_until: u64,
-    behind: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,30 +64,6 @@ enum State {
     Discarded,
     /// The close frame is queued last.
     Closing,
-}
-
-#[derive(Debug)]
-enum Own {
-    /// Encoded bytes; `unit_end` after the last piece of a unit.
-    Bytes {
-        bytes: Bytes,
-        begun: bool,
-        unit_end: bool,
-    },
-    Replay {
-        frames: Arc<[Frame]>,
-        index: usize,
-        offset: usize,
-    },
-}
-
-#[derive(Debug, Default)]
-struct Control {
-    ping: bool,
-    pong: Option<ControlPayload>,
-    /// Encoded, on its way out.
-    leaving: Vec<u8>,
-    sent: usize,
 }
 
 /// What an `advance` completed.
@@ -127,18 +86,6 @@ pub enum Flushed {
     Closed,
 }
 
-/// How far a broadcast filled its group's log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Fill {
-    /// The group has something to deliver, and had nothing before.
-    First,
-    /// It had something before.
-    Room,
-    /// Deliver this group before anything else is broadcast on it.
-    Deliver,
-}
-
 impl Groups {
     /// An empty table; a member may be `outbox` bytes behind.
     #[must_use]
@@ -155,7 +102,7 @@ impl Groups {
     }
 
     /// Makes room for a connection. The lower 32 bits of its id are its slot; a slot is used again
-    /// only after `close_connection`.
+    /// only after `remove`.
     pub fn open(&mut self, conn: ConnId) {
         let slot = slot(conn);
         if self.recipients.len() <= slot {
@@ -164,8 +111,7 @@ impl Groups {
         self.recipients[slot] = Some(Recipient {
             conn,
             control: Control::default(),
-            own: VecDeque::new(),
-            queued: 0,
+            own: Own::default(),
             membership: None,
             state: State::Open,
         });
@@ -179,95 +125,41 @@ impl Groups {
         }
     }
 
-    /// `Action::Send`. Says whether the connection's outbox was full: then nothing was queued, and
-    /// the core is to hear of the overrun.
+    /// `Action::Send`. Says whether the connection's outbox was full: then nothing was queued, what
+    /// waited is dropped, and the core is to hear of the overrun.
     pub fn send(&mut self, conn: ConnId, frames: &Frames) -> bool {
         self.own_the_log(conn);
-        let outbox = self.outbox;
+        let outbox = self.outbox as u64;
         let Some(recipient) = self.recipient(conn) else {
             return false;
         };
         if recipient.state != State::Open {
             return false;
         }
-        let mut bytes = Vec::new();
-        for frame in frames.iter() {
-            let (head, used) = websocket::encode_header(frame.kind, frame.payload.len());
-            bytes.extend_from_slice(&head[..used]);
-            bytes.extend_from_slice(&frame.payload);
-        }
-        if recipient.queued > 0 && recipient.queued + bytes.len() > outbox {
-            recipient.state = State::Overrun;
+        let mut encoded = Log::default();
+        let length = encoded.append(frames, None, &mut Spares::default());
+        if recipient.own.waiting() > 0 && recipient.own.waiting() + length > outbox {
+            self.overrun(conn);
             return true;
         }
-        recipient.push(bytes.into());
+        encoded.freeze(0);
+        recipient.own.push(encoded.copy(0, length));
         false
     }
 
-    /// `Action::Broadcast`.
-    pub fn broadcast(&mut self, group: GroupId, except: Option<ConnId>, frames: &Frames) -> Fill {
-        let Some(found) = self
-            .places
-            .get(&group)
-            .and_then(|&place| self.table[place].as_mut())
-        else {
-            return Fill::Room;
-        };
-        let first = found.log.end() == found.delivered;
-        let end = found.log.append(frames, except, &mut self.spares);
-        let fill = if end - found.delivered > UNDELIVERED {
-            Fill::Deliver
-        } else if first {
-            Fill::First
-        } else {
-            Fill::Room
-        };
-        if let Some(sender) = except.and_then(|conn| self.recipient(conn))
-            && let Some(membership) = &mut sender.membership
-        {
-            membership.kept_until = end;
-        }
-        fill
-    }
-
-    /// `Action::Replay`.
-    pub fn replay(&mut self, conn: ConnId, frames: Arc<[Frame]>) {
-        if let Some(recipient) = self.recipient(conn)
-            && recipient.state == State::Open
-        {
-            let (index, offset) = (0, 0);
-            recipient.own.push_back(Own::Replay {
-                frames,
-                index,
-                offset,
-            });
-        }
-    }
-
-    /// `Action::Join`.
-    pub fn join(&mut self, conn: ConnId, id: GroupId) {
-        if self.recipient(conn).is_none_or(|r| r.state != State::Open) {
-            return;
-        }
-        let place = self.place(id);
-        let Some(group) = self.table[place].as_mut() else {
-            return;
-        };
-        let cursor = group.log.end();
-        let membership = Membership {
-            place,
-            index: group.members.len(),
-            cursor,
-            kept_until: cursor,
-            behind: false,
-        };
-        group.members.push(conn);
-        if let Some(recipient) = self.recipient(conn) {
-            debug_assert!(
-                recipient.membership.is_none(),
-                "a connection is in one group"
-            );
-            recipient.membership = Some(membership);
+    /// `Action::Replay`. One without frames is over at once.
+    #[must_use]
+    pub fn replay(&mut self, conn: ConnId, frames: Arc<[Frame]>) -> Progress {
+        self.own_the_log(conn);
+        match self.recipient(conn) {
+            Some(recipient) if recipient.state == State::Open => {
+                if frames.is_empty() {
+                    return Progress::Replayed;
+                }
+                recipient.own.push_replay(frames);
+                Progress::None
+            }
+            Some(_) | None => Progress::None,
         }
     }
 
@@ -298,7 +190,7 @@ impl Groups {
 
     /// `Action::Discard`.
     pub fn discard(&mut self, conn: ConnId) {
-        self.drop_pending(conn);
+        self.drop_waiting(conn);
         if let Some(recipient) = self.recipient(conn)
             && recipient.state != State::Closing
         {
@@ -317,10 +209,10 @@ impl Groups {
         }
         let mut bytes = Vec::new();
         websocket::put_close(&mut bytes, why.code(), why.reason());
-        recipient.push(bytes.into());
+        recipient.own.push([bytes.into()]);
         recipient.state = State::Closing;
-        recipient.control.ping = false;
-        recipient.control.pong = None;
+        // Nothing follows the close frame.
+        recipient.control.drop_due();
     }
 
     /// Bytes to write for a connection; empty if there are none.
@@ -341,35 +233,22 @@ impl Groups {
         if boundary {
             recipient.control.start();
         }
-        if recipient.control.is_leaving() {
-            return &recipient.control.leaving[recipient.control.sent..];
+        if !recipient.control.leaving().is_empty() {
+            return recipient.control.leaving();
         }
-        match recipient.own.front() {
-            Some(Own::Bytes { bytes, .. }) => return bytes,
-            Some(Own::Replay {
-                frames,
-                index,
-                offset,
-            }) => {
-                return replayed(frames, *index, *offset, &mut self.scratch);
-            }
-            None => {}
+        // Half a unit is out: a control frame that is due goes right behind it.
+        let due = recipient.control.is_due();
+        if !recipient.own.is_empty() {
+            return recipient.own.next(due, &mut self.scratch);
         }
         let (Some(membership), Some(log)) = (&mut recipient.membership, log) else {
             return &[];
         };
         let mut until = log.end();
-        if membership.cursor < membership.kept_until {
-            if boundary {
-                let (start, end) = log.stretch(membership.cursor, conn);
-                membership.cursor = start;
-                until = end;
-            } else {
-                until = log.unit_end(membership.cursor);
-            }
-        }
-        if recipient.control.is_due() {
-            until = until.min(log.unit_end(membership.cursor));
+        if due || !boundary && membership.cursor < membership.kept_until {
+            until = log.unit_end(membership.cursor);
+        } else if membership.cursor < membership.kept_until {
+            (membership.cursor, until) = log.stretch(membership.cursor, conn);
         }
         log.slice(membership.cursor, until)
     }
@@ -379,39 +258,16 @@ impl Groups {
         let Some(recipient) = self.recipient(conn) else {
             return Progress::None;
         };
-        if recipient.control.is_leaving() {
+        if !recipient.control.leaving().is_empty() {
             recipient.control.advance(taken);
-            return Progress::None;
+        } else if !recipient.own.is_empty() {
+            if recipient.own.advance(taken) {
+                return Progress::Replayed;
+            }
+        } else if let Some(membership) = &mut recipient.membership {
+            membership.cursor += taken as u64;
         }
-        match recipient.own.front_mut() {
-            Some(Own::Bytes { bytes, begun, .. }) => {
-                *begun = true;
-                let _ = bytes.split_to(taken);
-                recipient.queued = recipient.queued.saturating_sub(taken);
-                if bytes.is_empty() {
-                    recipient.own.pop_front();
-                }
-                Progress::None
-            }
-            Some(Own::Replay {
-                frames,
-                index,
-                offset,
-            }) => {
-                skip(frames, index, offset, taken);
-                if *index < frames.len() {
-                    return Progress::None;
-                }
-                recipient.own.pop_front();
-                Progress::Replayed
-            }
-            None => {
-                if let Some(membership) = &mut recipient.membership {
-                    membership.cursor += taken as u64;
-                }
-                Progress::None
-            }
-        }
+        Progress::None
     }
 
     /// Everything `next` had is written and flushed.
@@ -430,97 +286,64 @@ impl Groups {
     /// The socket takes no more for now. Says whether the connection is too far behind: then what
     /// waits is dropped, and the core is to hear of the overrun.
     pub fn blocked(&mut self, conn: ConnId) -> bool {
+        self.caught_up(conn); // The socket has not taken everything, but TLS may have.
         let outbox = self.outbox as u64;
+        match self.waiting(conn) {
+            Some((bytes, _)) if bytes > outbox => {}
+            Some(_) | None => return false,
+        }
+        // Its own messages do not wait for it. So that they do not stay in the log either, it takes
+        // what waits out of there.
+        let recipient = self.recipient(conn);
+        let membership = recipient.and_then(|recipient| recipient.membership.as_ref());
+        if membership.is_some_and(|membership| membership.cursor < membership.kept_until) {
+            self.own_the_log(conn);
+        }
+        match self.waiting(conn) {
+            // One frame always fits into an empty outbox.
+            Some((bytes, from)) if bytes > outbox && self.several_wait(conn, from) => {
+                self.overrun(conn);
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// What waits for an open member behind the frame that is leaving, its own messages counted, and
+    /// where in the log that begins.
+    fn waiting(&self, conn: ConnId) -> Option<(u64, u64)> {
+        let recipient = self.recipients.get(slot(conn))?.as_ref()?;
+        let membership = recipient.membership.as_ref()?;
+        if recipient.conn != conn || recipient.state != State::Open {
+            return None;
+        }
+        let log = &self.table[membership.place].as_ref()?.log;
+        let from = log.unit_end(membership.cursor);
+        Some((recipient.own.waiting() + (log.end() - from), from))
+    }
+
+    /// Whether more than one unit waits for a member, whose place in the log is `from`.
+    fn several_wait(&self, conn: ConnId, from: u64) -> bool {
         let Some(Some(recipient)) = self.recipients.get(slot(conn)) else {
             return false;
         };
-        let (State::Open, Some(membership)) = (recipient.state, &recipient.membership) else {
-            return false;
-        };
-        let Some(group) = &self.table[membership.place] else {
-            return false;
-        };
-        // What waits behind the frame that is leaving; one frame always fits into an empty outbox.
-        let log = &group.log;
-        let first = log.unit_end(membership.cursor);
-        let waiting = log.end() - first + recipient.queued as u64;
-        let alone = recipient.queued == 0 && log.unit_end(first + 1) >= log.end();
-        if waiting <= outbox || alone {
-            return false;
-        }
-        self.drop_pending(conn);
+        let group = recipient.membership.as_ref();
+        let group = group.and_then(|membership| self.table[membership.place].as_ref());
+        let in_log = group.map_or(0, |group| group.log.units(from, conn).take(2).count());
+        recipient.own.units_up_to_two() + in_log > 1
+    }
+
+    /// Too much waits for a connection.
+    fn overrun(&mut self, conn: ConnId) {
+        self.drop_waiting(conn);
         if let Some(recipient) = self.recipient(conn) {
             recipient.state = State::Overrun;
         }
-        true
     }
 
-    /// The members of a group whose log has grown, for one delivery; `delivered` ends it.
-    #[must_use]
-    pub fn members(&self, id: GroupId) -> &[ConnId] {
-        let group = self
-            .places
-            .get(&id)
-            .and_then(|&place| self.table[place].as_ref());
-        group.map_or(&[], |group| &group.members)
-    }
-
-    /// Ends a delivery: what every member has taken is forgotten.
-    pub fn delivered(&mut self, id: GroupId) {
-        let Some(group) = self
-            .places
-            .get(&id)
-            .and_then(|&place| self.table[place].as_mut())
-        else {
-            return;
-        };
-        let end = group.log.end();
-        group.delivered = end;
-        group.behind = 0;
-        let mut floor = end;
-        for &conn in &group.members {
-            let recipient = self.recipients.get_mut(slot(conn)).and_then(Option::as_mut);
-            if let Some(membership) = recipient.and_then(|r| r.membership.as_mut()) {
-                membership.behind = membership.cursor < end;
-                group.behind += usize::from(membership.behind);
-                floor = floor.min(membership.cursor);
-            }
-        }
-        group.log.trim(floor, &mut self.spares);
-    }
-
-    /// Bytes of memory that all logs hold.
-    #[must_use]
-    pub fn log_bytes(&self) -> usize {
-        self.table
-            .iter()
-            .flatten()
-            .map(|group| group.log.held())
-            .sum()
-    }
-
-    /// A member that the last delivery left behind is at the end: the log may be free.
-    fn caught_up(&mut self, conn: ConnId) {
-        let Some(Some(recipient)) = self.recipients.get_mut(slot(conn)) else {
-            return;
-        };
-        let Some(membership) = recipient.membership.as_mut().filter(|m| m.behind) else {
-            return;
-        };
-        let Some(group) = &mut self.table[membership.place] else {
-            return;
-        };
-        if membership.cursor >= group.delivered {
-            membership.behind = false;
-            group.behind -= 1;
-            if group.behind == 0 {
-                group.log.trim(group.delivered, &mut self.spares);
-            }
-        }
-    }
-
-    /// Drops what waits for a connection, but for the rest of a unit that has begun to leave.
-    fn drop_pending(&mut self, conn: ConnId) {
+    /// Drops what waits for a connection, but for the rest of a unit that has begun to leave, and for
+    /// control frames: they are not lost because others do not fit (L3).
+    fn drop_waiting(&mut self, conn: ConnId) {
         let rest = self.rest_of_unit(conn);
         self.detach(conn);
         let Some(recipient) = self.recipient(conn) else {
@@ -529,137 +352,49 @@ impl Groups {
         if recipient.state == State::Closing {
             return;
         }
-        recipient.control.ping = false;
-        recipient.control.pong = None;
-        match recipient.own.front() {
-            Some(Own::Bytes { begun: true, .. }) => {
-                let last = recipient
-                    .own
-                    .iter()
-                    .position(|own| matches!(own, Own::Bytes { unit_end: true, .. }));
-                recipient.own.truncate(last.map_or(1, |last| last + 1));
-            }
-            Some(Own::Replay {
-                frames,
-                index,
-                offset,
-            }) if *offset > 0 => {
-                let frame = frames[*index].clone();
-                let (head, used) = websocket::encode_header(frame.kind, frame.payload.len());
-                let in_payload = offset.saturating_sub(used);
-                let mut pieces = vec![frame.payload.slice(in_payload..)];
-                if *offset < used {
-                    pieces.insert(0, Bytes::copy_from_slice(&head[*offset..used]));
-                }
-                recipient.own.clear();
-                recipient.push_unit(pieces, true);
-            }
-            Some(_) => recipient.own.clear(),
-            None => recipient.push_unit(rest, true),
+        recipient.own.drop_waiting();
+        if !rest.is_empty() {
+            recipient.own.push_rest(rest);
         }
-        recipient.queued = 0;
     }
 
     /// The rest of the log's unit that a member is in the middle of.
     fn rest_of_unit(&mut self, conn: ConnId) -> Vec<Bytes> {
-        let Some(recipient) = self.recipient(conn) else {
+        let membership = self.recipient(conn).and_then(|r| r.membership.as_ref());
+        let Some(&Membership { place, cursor, .. }) = membership else {
             return Vec::new();
         };
-        let Some(membership) = &recipient.membership else {
-            return Vec::new();
-        };
-        let (place, cursor) = (membership.place, membership.cursor);
-        let Some(group) = &self.table[place] else {
-            return Vec::new();
-        };
-        group.log.copy(cursor, group.log.unit_end(cursor))
+        let log = self.table[place].as_ref().map(|group| &group.log);
+        log.map_or_else(Vec::new, |log| log.copy(cursor, log.unit_end(cursor)))
     }
 
-    /// What a member has pending in the log becomes its own, so that something can follow it.
+    /// What a member has pending in the log becomes its own, so that something can follow it. No byte
+    /// is copied.
     fn own_the_log(&mut self, conn: ConnId) {
-        loop {
-            let Some(Some(recipient)) = self.recipients.get_mut(slot(conn)) else {
-                return;
-            };
-            if recipient.conn != conn {
-                return;
+        let recipient = self.recipients.get_mut(slot(conn)).and_then(Option::as_mut);
+        let Some(recipient) = recipient.filter(|recipient| recipient.conn == conn) else {
+            return;
+        };
+        let Some(membership) = &mut recipient.membership else {
+            return;
+        };
+        let Some(Group { log, .. }) = &mut self.table[membership.place] else {
+            return;
+        };
+        let from = std::mem::replace(&mut membership.cursor, log.end());
+        if from < log.end() {
+            log.freeze(from);
+            let begun = log.unit_end(from);
+            for unit in log.units(from, conn) {
+                let pieces = log.copy(unit.start, unit.end);
+                if unit.end == begun {
+                    recipient.own.push_rest(pieces);
+                } else {
+                    recipient.own.push(pieces);
+                }
             }
-            let Some(membership) = &mut recipient.membership else {
-                return;
-            };
-            let Some(group) = &self.table[membership.place] else {
-                return;
-            };
-            let inside = group.log.unit_end(membership.cursor);
-            let (start, end, begun) = if inside > membership.cursor {
-                (membership.cursor, inside, true)
-            } else {
-                let (start, end) = group.log.stretch(membership.cursor, conn);
-                (start, end.min(next_unit(&group.log, start, end)), false)
-            };
-            membership.cursor = end.max(start);
-            if start == end {
-                break;
-            }
-            let pieces = group.log.copy(start, end);
-            recipient.queued += usize::try_from(end - start).unwrap_or(usize::MAX);
-            recipient.push_unit(pieces, begun);
         }
         self.caught_up(conn);
-    }
-
-    /// Ends a membership.
-    fn detach(&mut self, conn: ConnId) {
-        let Some(recipient) = self.recipient(conn) else {
-            return;
-        };
-        let Some(membership) = recipient.membership.take() else {
-            return;
-        };
-        let Some(group) = &mut self.table[membership.place] else {
-            return;
-        };
-        group.behind -= usize::from(membership.behind);
-        group.members.swap_remove(membership.index);
-        if group.members.is_empty() {
-            self.places.remove(&group.id);
-            self.table[membership.place] = None;
-            self.free.push(membership.place);
-            return;
-        }
-        if group.behind == 0 {
-            group.log.trim(group.delivered, &mut self.spares);
-        }
-        let moved = group.members.get(membership.index).copied();
-        if let Some(moved) = moved.and_then(|conn| self.recipient(conn))
-            && let Some(other) = &mut moved.membership
-        {
-            other.index = membership.index;
-        }
-    }
-
-    /// Where a group is; it comes into being here.
-    fn place(&mut self, id: GroupId) -> usize {
-        let (table, free) = (&mut self.table, &mut self.free);
-        *self.places.entry(id).or_insert_with(|| {
-            let group = Some(Group {
-                id,
-                log: Log::default(),
-                members: Vec::new(),
-                delivered: 0,
-                behind: 0,
-            });
-            match free.pop() {
-                Some(place) => {
-                    table[place] = group;
-                    place
-                }
-                None => {
-                    table.push(group);
-                    table.len() - 1
-                }
-            }
-        })
     }
 
     fn recipient(&mut self, conn: ConnId) -> Option<&mut Recipient> {
@@ -671,112 +406,13 @@ impl Groups {
 impl Recipient {
     /// Whether nothing is half out, so that a control frame may go.
     fn is_between_units(&self, log: Option<&Log>) -> bool {
-        match self.own.front() {
-            Some(Own::Bytes { begun, .. }) => !begun,
-            Some(Own::Replay { offset, .. }) => *offset == 0,
-            None => match (&self.membership, log) {
-                (Some(membership), Some(log)) => {
-                    log.unit_end(membership.cursor) == membership.cursor
-                }
-                (Some(_) | None, _) => true,
-            },
+        if !self.own.is_empty() {
+            return !self.own.has_begun();
         }
-    }
-
-    fn push(&mut self, bytes: Bytes) {
-        self.queued += bytes.len();
-        self.push_unit(vec![bytes], false);
-    }
-
-    fn push_unit(&mut self, pieces: Vec<Bytes>, begun: bool) {
-        let count = pieces.len();
-        for (i, bytes) in pieces.into_iter().enumerate() {
-            self.own.push_back(Own::Bytes {
-                bytes,
-                begun: begun || i > 0,
-                unit_end: i + 1 == count,
-            });
+        match (&self.membership, log) {
+            (Some(membership), Some(log)) => log.unit_end(membership.cursor) == membership.cursor,
+            (Some(_) | None, _) => true,
         }
-    }
-}
-
-impl Control {
-    fn is_leaving(&self) -> bool {
-        !self.leaving.is_empty()
-    }
-
-    fn is_due(&self) -> bool {
-        self.ping || self.pong.is_some()
-    }
-
-    /// Encodes what is due, if nothing is on its way.
-    fn start(&mut self) {
-        if self.is_leaving() || !self.is_due() {
-            return;
-        }
-        if let Some(payload) = self.pong.take() {
-            websocket::put_pong(&mut self.leaving, &payload);
-        }
-        if std::mem::take(&mut self.ping) {
-            websocket::put_ping(&mut self.leaving);
-        }
-    }
-
-    fn advance(&mut self, taken: usize) {
-        self.sent += taken;
-        if self.sent >= self.leaving.len() {
-            self.leaving = Vec::new();
-            self.sent = 0;
-        }
-    }
-}
-
-/// Frames of a replay from a place in it, encoded into `scratch` up to a record's worth, or one
-/// large payload as it is.
-fn replayed<'a>(
-    frames: &'a [Frame],
-    mut index: usize,
-    mut offset: usize,
-    scratch: &'a mut Vec<u8>,
-) -> &'a [u8] {
-    scratch.clear();
-    while let Some(frame) = frames.get(index) {
-        let (head, used) = websocket::encode_header(frame.kind, frame.payload.len());
-        scratch.extend_from_slice(&head[offset.min(used)..used]);
-        let payload = &frame.payload[offset.saturating_sub(used)..];
-        if scratch.is_empty() && payload.len() > RECORD {
-            return payload;
-        }
-        let room = RECORD.saturating_sub(scratch.len());
-        scratch.extend_from_slice(&payload[..payload.len().min(room)]);
-        if payload.len() >= room {
-            break;
-        }
-        (index, offset) = (index + 1, 0);
-    }
-    scratch
-}
-
-/// Moves a place in a replay on by encoded bytes.
-fn skip(frames: &[Frame], index: &mut usize, offset: &mut usize, taken: usize) {
-    *offset += taken;
-    while let Some(frame) = frames.get(*index) {
-        let (_, used) = websocket::encode_header(frame.kind, frame.payload.len());
-        let whole = used + frame.payload.len();
-        if *offset < whole {
-            return;
-        }
-        *offset -= whole;
-        *index += 1;
-    }
-}
-
-/// Where the unit that begins at `start` ends, at most `end`.
-fn next_unit(log: &Log, start: u64, end: u64) -> u64 {
-    if start == end {
-        end
-    } else {
-        log.unit_end(start + 1).min(end)
     }
 }
 
@@ -786,7 +422,5 @@ pub fn slot(conn: ConnId) -> usize {
     (conn.0 & 0xffff_ffff) as usize
 }
 
-/// What a log may take between two deliveries.
-const UNDELIVERED: u64 = 256 * 1024;
-/// The largest TLS record: what one write of a replay should fill.
-const RECORD: usize = 16 * 1024;
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! what is pending goes out in one slice; large payloads are held by reference, never copied.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::Bytes;
 use mles_sansio::{ConnId, Frames};
@@ -20,6 +21,8 @@ const PACK: usize = 64 * 1024;
 pub(crate) struct Log {
     end: u64,
     chunks: VecDeque<Chunk>,
+    /// Where the first of `cuts` begins.
+    floor: u64,
     cuts: VecDeque<Cut>,
 }
 
@@ -35,12 +38,12 @@ enum Data {
     Shared(Bytes),
 }
 
-/// Where a unit of one frame, or of two that belong together, lies, and who does not get it.
+/// Where a unit of one frame, or of two that belong together, ends, and who does not get it. Small:
+/// there may be a million of them for tiny frames.
 #[derive(Clone, Copy, Debug)]
 struct Cut {
-    start: u64,
     end: u64,
-    except: Option<ConnId>,
+    except: ConnId,
 }
 
 /// Buffers of logs that were read to their end, for the next log that needs one.
@@ -59,7 +62,6 @@ impl Log {
         except: Option<ConnId>,
         spares: &mut Spares,
     ) -> u64 {
-        let start = self.end;
         for frame in frames.iter() {
             let (head, used) = websocket::encode_header(frame.kind, frame.payload.len());
             self.pack(&head[..used], spares);
@@ -73,8 +75,8 @@ impl Log {
                 self.end += frame.payload.len() as u64;
             }
         }
-        let end = self.end;
-        self.cuts.push_back(Cut { start, end, except });
+        let (end, except) = (self.end, except.unwrap_or(NOBODY));
+        self.cuts.push_back(Cut { end, except });
         end
     }
 
@@ -130,23 +132,44 @@ impl Log {
         pieces
     }
 
+    /// From `at` on, everything can be had without a copy.
+    pub(crate) fn freeze(&mut self, at: u64) {
+        let first = self.chunks.partition_point(|chunk| chunk.start <= at);
+        for chunk in self.chunks.range_mut(first.saturating_sub(1)..) {
+            if let Data::Packed(packed) = &mut chunk.data {
+                chunk.data = Data::Shared(std::mem::take(packed).into());
+            }
+        }
+    }
+
     /// The end of the unit that `at` lies inside of; `at` itself between two units.
     pub(crate) fn unit_end(&self, at: u64) -> u64 {
-        let index = self.cuts.partition_point(|cut| cut.end <= at);
+        let index = self.first_cut(at);
         match self.cuts.get(index) {
-            Some(cut) if cut.start < at => cut.end,
+            Some(cut) if self.cut_start(index) < at => cut.end,
             Some(_) | None => at,
         }
     }
 
+    /// The units from `at` on that are not kept from `conn`; the first is what is left of it, if `at`
+    /// lies inside.
+    pub(crate) fn units(&self, at: u64, conn: ConnId) -> impl Iterator<Item = Range<u64>> {
+        let mut start = at;
+        self.cuts
+            .range(self.first_cut(at)..)
+            .filter_map(move |cut| {
+                let unit = std::mem::replace(&mut start, cut.end)..cut.end;
+                (cut.except != conn).then_some(unit)
+            })
+    }
+
     /// From `at`, a place between two units, the next stretch that is not kept from `conn`:
-    /// its start and its end. Empty at the end of the log.
+    /// its start and its end. Empty at the end of the log; not much longer than one slice can be.
     pub(crate) fn stretch(&self, at: u64, conn: ConnId) -> (u64, u64) {
-        let first = self.cuts.partition_point(|cut| cut.end <= at);
         let mut start = at;
         let mut end = at;
-        for cut in self.cuts.range(first..) {
-            if cut.except != Some(conn) {
+        for cut in self.cuts.range(self.first_cut(at)..) {
+            if cut.except != conn {
                 end = cut.end;
             } else if end == start {
                 start = cut.end;
@@ -154,8 +177,23 @@ impl Log {
             } else {
                 break;
             }
+            if end - start > PACK as u64 {
+                break;
+            }
         }
         (start, end)
+    }
+
+    /// The first cut that ends after `at`.
+    fn first_cut(&self, at: u64) -> usize {
+        self.cuts.partition_point(|cut| cut.end <= at)
+    }
+
+    fn cut_start(&self, index: usize) -> u64 {
+        match index.checked_sub(1) {
+            Some(before) => self.cuts[before].end,
+            None => self.floor,
+        }
     }
 
     /// Forgets what lies wholly before `floor`, a cursor that no member is behind of.
@@ -172,7 +210,8 @@ impl Log {
                 spares.keep(packed);
             }
         }
-        while self.cuts.front().is_some_and(|cut| cut.end <= floor) {
+        while let Some(cut) = self.cuts.front().filter(|cut| cut.end <= floor) {
+            self.floor = cut.end;
             self.cuts.pop_front();
         }
         if self.cuts.is_empty() && self.cuts.capacity() > CUTS_KEPT {
@@ -201,7 +240,7 @@ impl Data {
 
 impl Spares {
     fn keep(&mut self, mut buffer: Vec<u8>) {
-        if self.0.len() < SPARES && buffer.capacity() <= PACK {
+        if self.0.len() < SPARES && buffer.capacity() <= 2 * PACK {
             buffer.clear();
             self.0.push(buffer);
         }
@@ -212,6 +251,8 @@ fn offset(at: u64, start: u64) -> usize {
     usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX)
 }
 
+/// Whom a unit is kept from that is for every member: no connection has this id.
+const NOBODY: ConnId = ConnId(u64::MAX);
 /// Buffers kept for reuse.
 const SPARES: usize = 16;
 /// Units whose places an idle log keeps room for.

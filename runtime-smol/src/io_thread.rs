@@ -177,7 +177,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
                 }
             }
             Action::Replay { conn, frames } => {
-                self.groups.borrow_mut().replay(conn, frames);
+                if self.groups.borrow_mut().replay(conn, frames) == Progress::Replayed {
+                    self.report(Event::Replayed { conn });
+                }
                 self.touch(conn);
             }
             Action::Join { conn, group } => self.groups.borrow_mut().join(conn, group),

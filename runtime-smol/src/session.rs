@@ -79,6 +79,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 let mut stream = self.stream.borrow_mut();
                 Pin::new(&mut *stream).poll_close(cx).map(|_| ())
             }
+            // A client at fault is not understood any more, its close frame neither: the end of the
+            // stream tells it that all is said, and it need not wait for the connection to be dropped.
+            Phase::Closing if self.close_sent.get() && self.finished.get() => {
+                let mut stream = self.stream.borrow_mut();
+                let _ = Pin::new(&mut *stream).poll_close(cx);
+                Poll::Pending
+            }
             Phase::First | Phase::Held | Phase::Open | Phase::Closing => Poll::Pending,
         }
     }

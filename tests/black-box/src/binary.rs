@@ -1,0 +1,78 @@
+//! Building the program under test.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+/// A server program: the package it is made from, and its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Binary {
+    /// The package in this workspace.
+    pub package: &'static str,
+    /// The name of its binary.
+    pub name: &'static str,
+}
+
+/// The server on smol.
+pub const SMOL: Binary = Binary {
+    package: "runtime-smol",
+    name: "mles",
+};
+
+impl Binary {
+    /// Where the program is. The first call in a process has cargo build it, in the profile and the
+    /// target directory of the running test, so that it is never older than its source.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        static BUILT: Mutex<Option<HashMap<Binary, PathBuf>>> = Mutex::new(None);
+        let mut built = BUILT.lock().unwrap_or_else(|poison| poison.into_inner());
+        let built = built.get_or_insert_default();
+        built.entry(*self).or_insert_with(|| self.build()).clone()
+    }
+
+    fn build(&self) -> PathBuf {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
+        let mut command = Command::new(cargo);
+        command
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args(["build", "--package", self.package, "--bin", self.name])
+            .args(["--message-format", "json-render-diagnostics"])
+            .args(place());
+        let output = command.output().expect("cargo runs");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command:?}: {errors}");
+        let messages = String::from_utf8(output.stdout).unwrap();
+        let executable = messages.lines().find_map(|line| self.executable(line));
+        executable.unwrap_or_else(|| panic!("{command:?} names no executable: {messages}"))
+    }
+
+    /// The path in one of cargo's messages, if it is about this program.
+    fn executable(&self, message: &str) -> Option<PathBuf> {
+        let message: serde_json::Value = serde_json::from_str(message).ok()?;
+        let target = message.get("target")?;
+        let is_it = target.get("name")? == self.name && target.get("kind")?.get(0)? == "bin";
+        let path = message.get("executable")?.as_str()?;
+        is_it.then(|| PathBuf::from(path))
+    }
+}
+
+/// The options that have cargo build where, and how, the running test was built:
+/// its path is `TARGET_DIR[/TRIPLE]/PROFILE/deps/NAME`.
+fn place() -> Vec<String> {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).unwrap();
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let mut options = vec!["--profile".to_owned()];
+    options.push(match name(profile).as_str() {
+        "debug" => "dev".to_owned(),
+        other => other.to_owned(),
+    });
+    let mut target = profile.parent().unwrap();
+    if !target.join("CACHEDIR.TAG").exists() {
+        options.extend(["--target".to_owned(), name(target)]);
+        target = target.parent().unwrap();
+    }
+    options.extend(["--target-dir".to_owned(), target.display().to_string()]);
+    options
+}

@@ -1,0 +1,55 @@
+//! Tests of a server as it is shipped: they start its program, talk to it over real sockets and TLS,
+//! and look at what it prints and logs, and at nothing else.
+//!
+//! A suite is a file in `tests/`. Its tests are functions of a [`Binary`], and [`suite!`] makes a test
+//! of each of them for each server program there is. The doc comment of a test says which clauses of
+//! the specification it shows.
+//!
+//! Nothing sleeps in place of an event: a test waits for a line of the server, for a frame, or for the
+//! end of a connection, each at most [`DEADLINE`].
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "this is test code: a panic is how it says that something is wrong"
+)]
+
+use std::time::Duration;
+
+mod binary;
+mod client;
+mod http;
+mod log;
+mod server;
+mod temp_dir;
+pub mod tls;
+pub mod wire;
+
+pub use binary::{Binary, SMOL};
+pub use client::{Client, header, offer};
+pub use http::{Response, request, upgrade, upgrade_request};
+pub use log::Log;
+pub use server::{Ended, Launch, Server};
+pub use temp_dir::TempDir;
+pub use tls::Tls;
+pub use tungstenite::Message;
+
+/// How long anything may take that is expected to happen at once, on a machine that is busy.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Makes a test for each server program of each function in the list. Attributes, such as
+/// `#[ignore = "…"]`, may stand before a name.
+#[macro_export]
+macro_rules! suite {
+    ($($(#[$attribute:meta])* $name:ident),+ $(,)?) => {
+        mod smol {
+            $(
+                #[test]
+                $(#[$attribute])*
+                fn $name() {
+                    super::$name(&black_box::SMOL);
+                }
+            )+
+        }
+    };
+}

@@ -1,0 +1,309 @@
+//! The process under test.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use rustls::ClientConfig;
+
+use crate::{Binary, Client, DEADLINE, Log, Message, TempDir, Tls, tls};
+
+/// How a server is to be started.
+#[derive(Debug)]
+pub struct Launch {
+    binary: Binary,
+    args: Vec<String>,
+    variables: Vec<(String, Option<String>)>,
+    home: Option<Arc<TempDir>>,
+    descriptors: Option<u32>,
+}
+
+impl Launch {
+    /// A start without arguments, with a home directory of its own and an otherwise empty environment.
+    #[must_use]
+    pub fn new(binary: &Binary) -> Self {
+        Self {
+            binary: *binary,
+            args: Vec::new(),
+            variables: Vec::new(),
+            home: None,
+            descriptors: None,
+        }
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<S: AsRef<str>>(mut self, args: &[S]) -> Self {
+        let args = args.iter().map(|arg| arg.as_ref().to_owned());
+        self.args.extend(args);
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.variables
+            .push((name.to_owned(), Some(value.to_owned())));
+        self
+    }
+
+    /// Takes an environment variable out that would be there.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.variables.push((name.to_owned(), None));
+        self
+    }
+
+    /// Uses this home directory, which outlives the process.
+    #[must_use]
+    pub fn home(mut self, home: &Arc<TempDir>) -> Self {
+        self.home = Some(home.clone());
+        self
+    }
+
+    /// Lets the process have only so many file descriptors.
+    #[must_use]
+    pub fn descriptors(mut self, count: u32) -> Self {
+        self.descriptors = Some(count);
+        self
+    }
+
+    /// Starts a server on a free port and waits until it listens.
+    #[must_use]
+    pub fn start(mut self) -> Server {
+        if !self.args.iter().any(|arg| arg == "--port" || arg == "-p") {
+            self.args.splice(0..0, ["--port".into(), "0".into()]);
+        }
+        let mut server = self.spawn();
+        let Some(line) = server.stdout.wait_for("mles listens on ") else {
+            server.ended = true;
+            let status = server.child.wait().unwrap();
+            panic!("no server, {status}: {:#?}", server.log.lines());
+        };
+        let (_, list) = line.split_once('(').expect("addresses in parentheses");
+        let list = list.trim_end_matches(')').split(", ");
+        server.addresses = list.map(|address| address.parse().unwrap()).collect();
+        server
+    }
+
+    /// Starts a server that is expected to end by itself, and waits for that.
+    #[must_use]
+    pub fn run(self) -> Ended {
+        let mut server = self.spawn();
+        server.wait()
+    }
+
+    fn spawn(self) -> Server {
+        let home = self.home.unwrap_or_else(|| Arc::new(TempDir::new()));
+        let mut command = match self.descriptors {
+            None => Command::new(self.binary.path()),
+            Some(count) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &count.to_string()]);
+                shell.arg(self.binary.path());
+                shell
+            }
+        };
+        command
+            .args(&self.args)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", home.path())
+            .env("XDG_DATA_HOME", home.path())
+            .env("RUST_LOG", "warn,mles=debug,runtime_common=debug");
+        for (name, value) in &self.variables {
+            match value {
+                Some(value) => command.env(name, OsStr::new(value)),
+                None => command.env_remove(name),
+            };
+        }
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the server's program runs");
+        Server {
+            stdout: Log::of(child.stdout.take().unwrap()),
+            log: Log::of(child.stderr.take().unwrap()),
+            child,
+            ended: false,
+            addresses: Vec::new(),
+            config: tls::config(),
+            home,
+        }
+    }
+}
+
+/// What a process left behind.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit status.
+    pub status: ExitStatus,
+    /// The lines it wrote to stdout.
+    pub stdout: Vec<String>,
+    /// The lines it wrote to stderr.
+    pub stderr: Vec<String>,
+}
+
+/// A server that runs. Dropping it ends it, and fails the test if it has logged an error or a panic.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    ended: bool,
+    addresses: Vec<SocketAddr>,
+    stdout: Log,
+    log: Log,
+    config: Arc<ClientConfig>,
+    home: Arc<TempDir>,
+}
+
+impl Server {
+    /// Starts a server on a free port, with these arguments and variables.
+    #[must_use]
+    pub fn start(binary: &Binary, args: &[&str], variables: &[(&str, &str)]) -> Self {
+        let launch = Launch::new(binary).args(args);
+        let set = |launch: Launch, &(name, value): &(&str, &str)| launch.env(name, value);
+        variables.iter().fold(launch, set).start()
+    }
+
+    /// The first address it listens on; with `--port 0`, of the port it really has.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    /// All addresses it listens on.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// What it writes to stdout.
+    #[must_use]
+    pub fn stdout(&self) -> &Log {
+        &self.stdout
+    }
+
+    /// What it logs.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Its home directory.
+    #[must_use]
+    pub fn home(&self) -> &Arc<TempDir> {
+        &self.home
+    }
+
+    /// A plain TCP connection.
+    #[must_use]
+    pub fn tcp(&self) -> TcpStream {
+        connect(self.address())
+    }
+
+    /// A TLS connection.
+    #[must_use]
+    pub fn tls(&self) -> Tls {
+        tls::connect(self.tcp(), &self.config).expect("TLS handshake")
+    }
+
+    /// A WebSocket, before its header.
+    #[must_use]
+    pub fn open(&self) -> Client {
+        Client::open(self.tls())
+    }
+
+    /// A member: its join is over, and what it got until then waits to be received.
+    #[must_use]
+    pub fn join(&self, uid: &str, channel: &str) -> Client {
+        let mut client = self.open();
+        client.join(uid, channel);
+        client
+    }
+
+    /// Resident memory in bytes, now or at its peak.
+    #[must_use]
+    pub fn memory(&self, peak: bool) -> u64 {
+        let name = if peak { "VmHWM:" } else { "VmRSS:" };
+        let status = format!("/proc/{}/status", self.child.id());
+        let mut text = String::new();
+        let mut file = std::fs::File::open(status).unwrap();
+        file.read_to_string(&mut text).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let kib = line.unwrap().trim().trim_end_matches(" kB");
+        kib.parse::<u64>().unwrap() * 1024
+    }
+
+    /// Whether two members of a fresh channel can talk: the server lives and serves.
+    pub fn assert_serves(&self) {
+        let mut alice = self.join("alice", "a channel to check");
+        let mut bob = self.join("bob", "a channel to check");
+        bob.send("still there?");
+        let mut got = alice.recv();
+        while got != Message::text("still there?") {
+            got = alice.recv();
+        }
+    }
+
+    /// Sends the process a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for the process to end by itself.
+    pub fn wait(&mut self) -> Ended {
+        self.log.wait_for_end();
+        self.stdout.wait_for_end();
+        self.ended = true;
+        let status = self.child.wait().unwrap();
+        Ended {
+            status,
+            stdout: self.stdout.lines(),
+            stderr: self.log.lines(),
+        }
+    }
+
+    /// Asks the process to end, waits for that, and checks what it left behind.
+    pub fn stop(mut self) -> Ended {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if !self.ended {
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
+        if std::thread::panicking() {
+            let lines = self.log.lines();
+            let tail = lines.len().saturating_sub(40);
+            eprintln!("the server's last lines: {:#?}", &lines[tail..]);
+            return;
+        }
+        self.log.wait_for_end();
+        let is_bad = |line: &&String| line.contains(" ERROR ") || line.contains("panicked at");
+        let bad: Vec<_> = self.log.lines();
+        let bad: Vec<_> = bad.iter().filter(is_bad).collect();
+        assert!(bad.is_empty(), "the server logged {bad:#?}");
+    }
+}
+
+/// A TCP connection that does not wait to fill segments, and gives up reading after [`DEADLINE`].
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&address, DEADLINE).expect("TCP connection");
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream
+        .set_write_timeout(Some(DEADLINE.max(Duration::from_secs(60))))
+        .unwrap();
+    stream
+}

@@ -65,12 +65,12 @@ impl Client {
     /// Sends a header and waits until the server has made this session a member.
     pub fn join(&mut self, uid: &str, channel: &str) {
         self.send(header(uid, channel));
-        self.wait_until_joined();
+        self.settle();
     }
 
     /// Waits until the server has processed what was sent, the header included: it answers a ping.
     /// What arrives before that waits to be received.
-    pub fn wait_until_joined(&mut self) {
+    pub fn settle(&mut self) {
         self.socket.send(Message::Ping("joined?".into())).unwrap();
         loop {
             match self.socket.read().expect("an answer to the header") {
@@ -94,6 +94,11 @@ impl Client {
     /// The connection is closed.
     pub fn try_send(&mut self, message: impl Into<Message>) -> Result<(), Box<Error>> {
         self.socket.send(message.into()).map_err(Box::new)
+    }
+
+    /// Sends what tungstenite has queued by itself: the pong to a ping that was received.
+    pub fn flush(&mut self) {
+        self.socket.flush().expect("the server takes it");
     }
 
     /// Sends these bytes over TLS, whatever they are.
@@ -201,9 +206,28 @@ impl Client {
         let _ = self.socket.flush();
     }
 
-    /// Takes at most this long for a frame from now on.
-    pub fn patience(&mut self, time: Duration) {
-        self.stream().sock.set_read_timeout(Some(time)).unwrap();
+    /// Closes, and gives what came before the server's answer, which must be 1000.
+    pub fn leave(mut self) -> Vec<Message> {
+        let mut before: Vec<_> = self.early.drain(..).collect();
+        self.close(1000);
+        loop {
+            match self.next() {
+                Message::Close(close) => {
+                    assert_eq!(close.map(|close| close.code.into()), Some(1000));
+                    self.expect_end();
+                    return before;
+                }
+                message => before.push(message),
+            }
+        }
+    }
+
+    /// A ping must be next.
+    pub fn expect_ping(&mut self) {
+        match self.next() {
+            Message::Ping(payload) => assert!(payload.is_empty()),
+            message => panic!("a ping was expected: {}", shown(&message)),
+        }
     }
 
     /// The TLS connection below.

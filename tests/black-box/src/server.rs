@@ -5,7 +5,6 @@ use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::ClientConfig;
@@ -207,6 +206,18 @@ impl Server {
         connect(self.address())
     }
 
+    /// A TLS connection whose end here holds only so much unread, so that the server notices soon
+    /// when nobody reads.
+    #[must_use]
+    pub fn narrow_tls(&self) -> Tls {
+        let address = self.address();
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(NARROW).unwrap();
+        socket.connect(&address.into()).unwrap();
+        tls::connect(prepared(socket.into()), &self.config).expect("TLS handshake")
+    }
+
     /// A TLS connection.
     #[must_use]
     pub fn tls(&self) -> Tls {
@@ -297,13 +308,17 @@ impl Drop for Server {
     }
 }
 
-/// A TCP connection that does not wait to fill segments, and gives up reading after [`DEADLINE`].
-pub(crate) fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect_timeout(&address, DEADLINE).expect("TCP connection");
+fn connect(address: SocketAddr) -> TcpStream {
+    prepared(TcpStream::connect_timeout(&address, DEADLINE).expect("TCP connection"))
+}
+
+/// Has a connection not wait to fill segments, and give up waiting after [`DEADLINE`].
+fn prepared(stream: TcpStream) -> TcpStream {
     stream.set_nodelay(true).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    stream
-        .set_write_timeout(Some(DEADLINE.max(Duration::from_secs(60))))
-        .unwrap();
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
     stream
 }
+
+/// Bytes that [`Server::narrow_tls`] takes without anybody reading them.
+const NARROW: usize = 8 * 1024;

@@ -1,0 +1,230 @@
+//! Joins, duplicates and keep-alive.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+use std::time::{Duration, Instant};
+
+use black_box::wire::{PONG, TEXT, TEXT_BEGINS};
+use black_box::{Binary, Client, Message, Server, header, suite};
+
+suite! {
+    an_incumbent_that_lives_stays,
+    an_incumbent_that_talks_stays,
+    an_incumbent_that_is_silent_is_replaced,
+    an_incumbent_that_leaves_makes_room,
+    one_newcomer_waits,
+    a_newcomer_that_gives_up_changes_nothing,
+    names_are_bytes,
+    announcements,
+    pings_and_their_answers,
+    silence_ends_a_session,
+}
+
+/// A newcomer's WebSocket with its header sent, not waiting for anything.
+fn knock(server: &Server, uid: &str, channel: &str) -> Client {
+    let mut client = server.open();
+    client.send(header(uid, channel));
+    client
+}
+
+/// J1.1, J1.2, J1.3: a ping at once, and with the pong 4002 for the newcomer, which has got nothing.
+fn an_incumbent_that_lives_stays(binary: &Binary) {
+    let server = Server::start(binary, &[], &[]);
+    let mut alice = server.join("alice", "one place");
+    alice.send("mine");
+    let began = Instant::now();
+    for _ in 0..3 {
+        let mut newcomer = knock(&server, "alice", "one place");
+        newcomer.send("not yours");
+        alice.expect_ping();
+        alice.flush();
+        newcomer.expect_close(4002);
+    }
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "without waiting for the probe's time"
+    );
+    let mut bob = server.join("bob", "one place");
+    bob.expect([header("alice", "one place"), "mine".into()]);
+    alice.expect([header("bob", "one place")]);
+}
+
+/// J1.4: without a pong, but with part of a message, the newcomer is closed at the end of the time.
+fn an_incumbent_that_talks_stays(binary: &Binary) {
+    let server = Server::start(binary, &["--probe-timeout", "700ms"], &[]);
+    let mut alice = server.join("alice", "talk");
+    let mut bob = server.join("bob", "talk");
+    bob.expect([header("alice", "talk")]);
+    let began = Instant::now();
+    let mut newcomer = knock(&server, "alice", "talk");
+    alice.expect([header("bob", "talk")]);
+    alice.send_frame(TEXT_BEGINS, b"a part ");
+    newcomer.expect_close(4002);
+    assert!(began.elapsed() >= Duration::from_millis(700));
+    alice.send_frame(0x80, b"of a message");
+    bob.expect(["a part of a message"]);
+}
+
+/// J1.5: 4005 for the incumbent, the place and the replay for the newcomer.
+fn an_incumbent_that_is_silent_is_replaced(binary: &Binary) {
+    let server = Server::start(binary, &["--probe-timeout", "500ms"], &[]);
+    let mut alice = server.join("alice", "silence");
+    alice.send("before");
+    alice.settle();
+    let began = Instant::now();
+    let mut newcomer = server.join("alice", "silence");
+    assert!(began.elapsed() >= Duration::from_millis(500));
+    newcomer.expect([header("alice", "silence"), "before".into()]);
+    newcomer.send("after");
+    newcomer.settle();
+    // The ping, and nothing of what its successor said.
+    alice.expect_close(4005);
+}
+
+/// J1.6, J1.8: whichever way it leaves.
+fn an_incumbent_that_leaves_makes_room(binary: &Binary) {
+    let server = Server::start(binary, &["--probe-timeout", "1h"], &[]);
+    for how in 0..4 {
+        let channel = format!("left {how}");
+        let mut alice = server.join("alice", &channel);
+        let mut newcomer = knock(&server, "alice", &channel);
+        alice.expect_ping();
+        match how {
+            0 => alice.close(1000),
+            1 => alice.reset(),
+            2 => alice.vanish(),
+            _ => alice.send_frame(0x83, b"an unknown opcode"),
+        }
+        newcomer.settle();
+        newcomer.expect([header("alice", &channel)]);
+    }
+}
+
+/// J1.7: every further newcomer gets 4002 at once, and the incumbent one ping.
+fn one_newcomer_waits(binary: &Binary) {
+    let server = Server::start(binary, &["--probe-timeout", "1h"], &[]);
+    let mut alice = server.join("alice", "queue");
+    let mut first = knock(&server, "alice", "queue");
+    alice.expect_ping();
+    for _ in 0..3 {
+        knock(&server, "alice", "queue").expect_close(4002);
+    }
+    let mut bob = server.join("bob", "queue");
+    // tungstenite has queued its pong: the next frame to be sent would take it along.
+    assert_eq!(alice.next(), Message::text(header("bob", "queue")));
+    first.expect_close(4002);
+    bob.expect([header("alice", "queue")]);
+}
+
+/// J1.10: nothing has changed for the incumbent, although it never answers the ping.
+fn a_newcomer_that_gives_up_changes_nothing(binary: &Binary) {
+    let server = Server::start(binary, &["--probe-timeout", "300ms"], &[]);
+    let alice = server.join("alice", "given up");
+    let newcomer = knock(&server, "alice", "given up");
+    newcomer.reset();
+    // The server reads nothing of a newcomer that waits: it learns of the reset when the time is up.
+    let mut bob = server.join("bob", "given up");
+    let began = Instant::now();
+    let mut round = 0;
+    while began.elapsed() < Duration::from_millis(600) {
+        round += 1;
+        bob.send(format!("{round}"));
+        bob.settle();
+    }
+    drop(alice);
+}
+
+/// H2.4, J1.1: no folding, no trimming, no normalisation; and the channel is part of the pair.
+fn names_are_bytes(binary: &Binary) {
+    let server = Server::start(binary, &["--probe-timeout", "1h"], &[]);
+    let names = [
+        "alice", "Alice", "alice ", " alice", "é", "e\u{301}", "ａlice", "🦀",
+    ];
+    let mut members: Vec<_> = names
+        .iter()
+        .map(|name| server.join(name, "names"))
+        .collect();
+    let _others: Vec<_> = names
+        .iter()
+        .map(|name| server.join("alice", name))
+        .collect();
+    for (number, member) in members.iter_mut().enumerate() {
+        let others = names
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != number);
+        member.expect(others.map(|(_, name)| header(name, "names")));
+    }
+}
+
+/// J2.1, J2.3, J2.5, J3.3 to J3.6, J3.8, J3.9, L1.2: who joins is told to the others, once in the history; who
+/// leaves is not told.
+fn announcements(binary: &Binary) {
+    let server = Server::start(binary, &[], &[]);
+    let told = |uid: &str| Message::text(header(uid, "told"));
+    let mut alice = server.join("alice", "told");
+    for _ in 0..3 {
+        let mut bob = server.join("bob", "told");
+        alice.expect([told("bob")]);
+        bob.send("hello");
+        alice.expect(["hello"]);
+        bob.leave();
+    }
+    // Their own announcement is stored as such, another's as a message.
+    alice.send(header("alice", "told"));
+    alice.send(header("bob", "told"));
+    alice.send(r#"{"uid":"alice", "channel":"told"}"#);
+    let mut carol = server.join("carol", "told");
+    carol.expect([
+        "hello".into(),
+        "hello".into(),
+        told("bob"),
+        "hello".into(),
+        told("alice"),
+        told("bob"),
+        r#"{"uid":"alice", "channel":"told"}"#.into(),
+    ]);
+    alice.expect([told("carol")]);
+    alice.send("the last");
+    carol.expect(["the last"]);
+}
+
+/// K1.1, K1.3, M2.3: pings after silence; who answers, or says anything else, stays.
+fn pings_and_their_answers(binary: &Binary) {
+    let server = Server::start(binary, &["--ping-interval", "250ms"], &[]);
+    let mut answers = server.join("answers", "alive");
+    let mut talks = server.join("talks", "alive");
+    talks.expect([header("answers", "alive")]);
+    answers.expect([header("talks", "alive")]);
+    let mut pings = 0;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(1500) {
+        match answers.next() {
+            Message::Ping(_) => {
+                pings += 1;
+                answers.flush();
+                talks.send_frame(PONG, b"that nobody asked for");
+                talks.send_frame(TEXT, b"talk");
+            }
+            message => assert_eq!(message, Message::text("talk"), "no pong is distributed"),
+        }
+    }
+    assert!((2..=6).contains(&pings), "{pings} pings");
+    answers.send("at the end");
+    talks.expect(["at the end"]);
+}
+
+/// K1.1, K1.2, K1.4: three pings, then 4005.
+fn silence_ends_a_session(binary: &Binary) {
+    let server = Server::start(binary, &["--ping-interval", "250ms"], &[]);
+    let mut silent = server.join("silent", "dead");
+    let began = Instant::now();
+    // Receiving has tungstenite answer at the next call: so nothing is received until it is over.
+    server.log().wait_for("violated NoAnswer").unwrap();
+    let took = began.elapsed();
+    assert!((900..1900).contains(&took.as_millis()), "{took:?}");
+    for _ in 0..3 {
+        silent.expect_ping();
+    }
+    silent.expect_close(4005);
+}

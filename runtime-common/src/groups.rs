@@ -13,7 +13,7 @@
 //! leaving and its own messages do not count. With more it is *overrun*: it falls out of the log, and
 //! only the rest of that frame is kept (spec: L2, L3). Control frames cost a fixed 512 bytes. A log
 //! holds what its slowest member has not taken, so at most `outbox`, one frame, and what came since the
-//! last delivery.
+//! last delivery; and all of them together have a budget.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,12 +21,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mles_sansio::{Closing, ConnId, Frame, Frames, GroupId};
 
+pub use self::budget::Excess;
 pub use self::members::Fill;
 use self::members::{Group, Membership};
 use self::outbox::{Control, Own};
 use crate::log::{Log, Spares};
 use crate::websocket::{self, ControlPayload};
 
+mod budget;
 mod members;
 mod outbox;
 
@@ -34,6 +36,9 @@ mod outbox;
 #[derive(Debug)]
 pub struct Groups {
     outbox: usize,
+    /// What all outboxes may hold together, and what came in since that was looked at.
+    budget: u64,
+    appended: u64,
     recipients: Vec<Option<Recipient>>,
     /// Where in `table` a group is.
     places: HashMap<GroupId, usize>,
@@ -87,11 +92,14 @@ pub enum Flushed {
 }
 
 impl Groups {
-    /// An empty table; a member may be `outbox` bytes behind.
+    /// An empty table; a member may be `outbox` bytes behind, and all outboxes together may hold
+    /// `budget` bytes (see [`Groups::relieve`]).
     #[must_use]
-    pub fn new(outbox: usize) -> Self {
+    pub fn new(outbox: usize, budget: u64) -> Self {
         Self {
             outbox,
+            budget,
+            appended: 0,
             recipients: Vec::new(),
             places: HashMap::new(),
             table: Vec::new(),
@@ -144,6 +152,7 @@ impl Groups {
         }
         encoded.freeze(0);
         recipient.own.push(encoded.copy(0, length));
+        self.appended += length;
         false
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_rustls::server::TlsStream;
 use mles_sansio::{Action, ConnId, Ending, Event, Fault, GroupId, Role, Source};
-use runtime_common::groups::{Fill, Flushed, Groups, Progress, slot};
+use runtime_common::groups::{Excess, Fill, Flushed, Groups, Progress, slot};
 use smol::io::{AsyncRead, AsyncWrite};
 
 use crate::session::{Phase, Session};
@@ -48,7 +48,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
             sessions: RefCell::default(),
             free: RefCell::default(),
             generation: Cell::new(0),
-            groups: RefCell::new(Groups::new(outbox)),
+            groups: RefCell::new(Groups::new(outbox, (max_message * TOGETHER) as u64)),
             max_message,
             events: RefCell::default(),
             turn: RefCell::default(),
@@ -109,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
         } else {
             unfinished.entry(conn).or_insert_with(Instant::now);
         }
-        while self.held.get() > self.max_message * UNFINISHED_MAX {
+        while self.held.get() > self.max_message * TOGETHER {
             let pace = |(&conn, since): (&ConnId, &Instant)| {
                 let session = self.session(conn)?;
                 let elapsed = since.elapsed().as_micros().max(1);
@@ -221,6 +221,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
             self.deliver_group(group);
         }
         *self.grown.borrow_mut() = grown;
+        let relieved = self.groups.borrow_mut().relieve();
+        for excess in relieved {
+            match excess {
+                Excess::Overrun(conn) => self.report(Event::Overrun { conn }),
+                Excess::Dropped(conn) => {
+                    if let Some(session) = self.session(conn) {
+                        tracing::debug!("{conn}: dropped in the middle of a frame, to free memory");
+                        self.lost(&session);
+                    }
+                }
+            }
+        }
     }
 
     /// Drops connections that have been closing for too long; says when to look again.
@@ -348,8 +360,9 @@ const SCRATCH: usize = 64 * 1024;
 /// Bytes that all connections together read before a turn, and so what waits for the node.
 const READ_MAX: usize = 4 << 20;
 
-/// Messages of the largest size that may be coming in at once; smaller ones share their room (M4).
-const UNFINISHED_MAX: usize = 4;
+/// Messages of the largest size for which there is room on the way in, and as many on the way out;
+/// smaller ones share it (M4.6, L3.10).
+const TOGETHER: usize = 4;
 
 /// How long the other end has to answer a close frame (X1).
 const LINGER: Duration = Duration::from_secs(5);

@@ -49,8 +49,10 @@ impl Groups {
         let Some(found) = self.table[place].as_mut() else {
             return Fill::Room;
         };
-        let first = found.log.end() == found.delivered;
+        let before = found.log.end();
+        let first = before == found.delivered;
         let end = found.log.append(frames, except, &mut self.spares);
+        self.appended += end - before;
         let fill = if end - found.delivered > UNDELIVERED {
             Fill::Deliver
         } else if first {
@@ -106,15 +108,22 @@ impl Groups {
 
     /// Ends a delivery: what every member has taken is forgotten.
     pub fn delivered(&mut self, id: GroupId) {
-        let Some(group) = self
-            .places
-            .get(&id)
-            .and_then(|&place| self.table[place].as_mut())
-        else {
+        let Some(&place) = self.places.get(&id) else {
             return;
         };
-        let end = group.log.end();
-        group.delivered = end;
+        let Some(group) = &mut self.table[place] else {
+            return;
+        };
+        group.delivered = group.log.end();
+        self.settle(place);
+    }
+
+    /// Counts who is behind, and forgets what every member has taken.
+    pub(super) fn settle(&mut self, place: usize) {
+        let Some(group) = &mut self.table[place] else {
+            return;
+        };
+        let end = group.delivered;
         group.behind = 0;
         let mut floor = end;
         for &conn in &group.members {

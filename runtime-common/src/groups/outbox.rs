@@ -93,6 +93,16 @@ impl Own {
         self.waiting
     }
 
+    /// Bytes of memory that it keeps from being free, those of replays not counted: they are the
+    /// history's.
+    pub(super) fn held(&self) -> u64 {
+        let length = |item: &Item| match item {
+            Item::Piece { bytes, .. } => bytes.len() as u64,
+            Item::Replay { .. } => 0,
+        };
+        self.items.iter().map(length).sum()
+    }
+
     /// Units that count in the outbox, up to two.
     pub(super) fn units_up_to_two(&self) -> usize {
         let last = |item: &&Item| matches!(item, Item::Piece { last: true, .. });

@@ -130,7 +130,7 @@ struct Run {
 impl Run {
     fn new() -> Self {
         Self {
-            groups: Groups::new(OUTBOX),
+            groups: Groups::new(OUTBOX, u64::MAX),
             conns: (0..SLOTS).map(|_| None).collect(),
             generation: 0,
             grown: BTreeMap::new(),

@@ -12,7 +12,7 @@ const GROUP: GroupId = GroupId(7);
 
 /// Two members of one group.
 fn two() -> Groups {
-    let mut groups = Groups::new(OUTBOX);
+    let mut groups = Groups::new(OUTBOX, u64::MAX);
     for conn in [ONE, TWO] {
         groups.open(conn);
         groups.join(conn, GROUP);

@@ -149,13 +149,13 @@ impl Node {
     fn refuse(&mut self, newcomer: ConnId) {
         let violation = Violation::Duplicate;
         self.stats.violations += 1;
-        self.emit(Action::Close {
-            conn: newcomer,
-            why: Closing::Violation(violation),
-        });
         self.notice(Notice::Violated {
             conn: newcomer,
             violation,
+        });
+        self.emit(Action::Close {
+            conn: newcomer,
+            why: Closing::Violation(violation),
         });
     }
 

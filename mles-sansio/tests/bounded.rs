@@ -5,10 +5,9 @@ mod common;
 
 use std::time::Duration;
 
-use common::{World, binary, header, lost};
+use common::{World, binary, header, lost, restored};
 use mles_sansio::{
-    Action, BATCH, Closing, Config, ConnId, Entry, Event, Frame, LagCause, NodeId, Notice, Timer,
-    Violation,
+    Action, BATCH, Closing, Config, ConnId, Event, LagCause, Notice, Timer, Violation,
 };
 
 /// Handles timeouts until none is due now; gives the actions of each.
@@ -243,15 +242,9 @@ fn restored_beyond_the_budget() {
     };
     let mut world = World::new(config);
     for n in 1..2000 {
-        let entry = Entry {
-            origin: NodeId(1),
-            seq: n,
-            ts: world.now.unix - 10_000 + n,
-            uid: "a".into(),
-            frame: Frame::text("x"),
-        };
-        let channel = format!("{n}").into();
-        assert_eq!(world.event(Event::Restored { channel, entry }), []);
+        let ts = world.now.unix - 10_000 + n;
+        let entry = restored(&format!("{n}"), "a", n, ts);
+        assert_eq!(world.event(entry), []);
         assert!(world.node.stats().history_bytes <= 100_000);
     }
     assert_eq!(world.kept("1999").len(), 1);

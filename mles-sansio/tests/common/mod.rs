@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use mles_sansio::{
-    Action, Config, ConnId, Ending, Entry, Event, Fault, Frame, Frames, Instant, Node, Now, Role,
-    Seed, Source, Timer,
+    Action, Config, ConnId, Ending, Entry, Event, Fault, Frame, Frames, Instant, Node, NodeId, Now,
+    Role, Seed, Source, Timer,
 };
 
 /// A node and the time.
@@ -140,4 +140,17 @@ pub(crate) fn close_frame(conn: u64) -> Event {
 /// A frame as an action carries it.
 pub(crate) fn one(payload: &str) -> Frames {
     Frame::text(payload.to_owned()).into()
+}
+
+/// An entry of another origin, given back at start.
+pub(crate) fn restored(channel: &str, uid: &str, seq: u64, ts: u64) -> Event {
+    let entry = Entry {
+        origin: NodeId(1),
+        seq,
+        ts,
+        uid: uid.into(),
+        frame: Frame::text("hello"),
+    };
+    let channel = channel.into();
+    Event::Restored { channel, entry }
 }

@@ -95,3 +95,63 @@ fn parse(digits: &str) -> Option<u64> {
         Some(value << 4 | u64::from(digit.to_digit(16)?))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Expected values from the `siphash24` of spec/vectors/derive.py. The second and the third pair
+    /// are one text without separators (A1.1).
+    #[test]
+    fn hashes_are_those_of_another_implementation() {
+        let key = |bytes: &str| Key::new(bytes.as_bytes());
+        for (uid, channel, secret, expected) in [
+            ("alice", "example", "", 0x9b3b_9552_7f7c_2d80),
+            ("ab", "c", "", 0x3fc8_8496_4770_eede),
+            ("a", "bc", "", 0x3fc8_8496_4770_eede),
+            (
+                "alice",
+                "example",
+                "mles-devel-frank",
+                0xcddd_69d5_f977_1d66,
+            ),
+            ("ä", "☃", "k", 0xb3d5_0cbb_6a2f_9188),
+        ] {
+            assert_eq!(hash(uid, channel, key(secret).as_ref()), expected);
+        }
+    }
+
+    /// A1.3, A1.4: a number has many spellings, and everything else has no value.
+    #[test]
+    fn digits_and_nothing_else() {
+        for (digits, value) in [
+            ("0", 0),
+            ("0000000000000000", 0),
+            ("1", 1),
+            ("aF", 0xaf),
+            ("ffffffffffffffff", u64::MAX),
+        ] {
+            assert_eq!(parse(digits), Some(value), "{digits}");
+        }
+        let long = "00000000000000001";
+        let many = [
+            "", "+1", "-1", "0x1", " 1", "1 ", "1_0", "g", "١", "１", long,
+        ];
+        for digits in many {
+            assert_eq!(parse(digits), None, "{digits}");
+        }
+    }
+
+    /// A2.2, A2.6: every bit counts, wherever the difference is.
+    #[test]
+    fn one_wrong_bit_fails() {
+        let right = hash("alice", "example", None);
+        for bit in 0..64 {
+            let wrong = Auth(alloc::format!("{:x}", right ^ 1 << bit));
+            let checked = check("alice", "example", Some(&wrong), None);
+            assert_eq!(checked, Err(Violation::AuthMismatch), "bit {bit}");
+        }
+        let right = Auth(alloc::format!("{right:x}"));
+        assert_eq!(check("alice", "example", Some(&right), None), Ok(()));
+    }
+}

@@ -57,3 +57,39 @@ impl fmt::Display for NodeId {
         write!(f, "{:032x}", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Expected values from the `siphash24` of spec/vectors/derive.py, which is checked against the
+    /// vector of SipHash's own paper: `siphash24(salt + label + index, k0, k1)`, with the halves of
+    /// the key and the index read and written little-endian.
+    #[test]
+    fn blocks_are_those_of_another_implementation() {
+        let seed = Seed(core::array::from_fn(|i| i as u8));
+        assert_eq!(seed.block("node", 0), 0x8a9e_7043_d3f1_e060);
+        assert_eq!(seed.block("node", 1), 0x9b32_b27f_36dd_6696);
+        assert_eq!(seed.block("", 0), 0xf8b4_fc7e_1565_68d7);
+        assert_eq!(seed.block("jitter", u64::MAX), 0xae5a_a29f_a61a_15ac);
+    }
+
+    #[test]
+    fn a_node_id_is_two_blocks_the_first_on_top() {
+        let id = NodeId::of(&Seed([7; 32]));
+        assert_eq!(id.0, 0x4356_0fd4_13d4_7d94_7af7_2a51_1e7a_0874);
+        let written = alloc::format!("{id}");
+        assert_eq!(written, "43560fd413d47d947af72a511e7a0874");
+        assert_eq!(alloc::format!("{}", NodeId(1)).len(), 32);
+    }
+
+    #[test]
+    fn every_bit_of_the_seed_counts() {
+        let zero = NodeId::of(&Seed([0; 32]));
+        for bit in 0..256 {
+            let mut bytes = [0; 32];
+            bytes[bit / 8] = 1 << (bit % 8);
+            assert_ne!(NodeId::of(&Seed(bytes)), zero, "bit {bit}");
+        }
+    }
+}

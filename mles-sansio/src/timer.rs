@@ -53,3 +53,52 @@ impl Timers {
         self.0.iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(micros: u64) -> Instant {
+        Instant::from_micros(micros)
+    }
+
+    #[test]
+    fn timers_come_in_the_order_of_time_then_kind_then_connection() {
+        let mut timers = Timers::default();
+        let one = ConnId(1);
+        let two = ConnId(2);
+        timers.arm(at(5), Timer::Expiry);
+        timers.arm(at(5), Timer::KeepAlive(one));
+        timers.arm(at(5), Timer::Header(two));
+        timers.arm(at(5), Timer::Header(one));
+        timers.arm(at(4), Timer::Relief);
+        timers.arm(at(6), Timer::Probe(one));
+        timers.arm(at(5), Timer::Replay(one));
+        assert_eq!(timers.next(), Some((at(4), Timer::Relief)));
+        assert_eq!(timers.due(at(3)), None);
+        let due: alloc::vec::Vec<_> = core::iter::from_fn(|| timers.due(at(5))).collect();
+        let expected = [
+            Timer::Relief,
+            Timer::Header(one),
+            Timer::Header(two),
+            Timer::KeepAlive(one),
+            Timer::Replay(one),
+            Timer::Expiry,
+        ];
+        assert_eq!(due, expected);
+        assert_eq!(timers.next(), Some((at(6), Timer::Probe(one))));
+    }
+
+    #[test]
+    fn a_timer_is_armed_once_and_disarmed_by_its_time() {
+        let mut timers = Timers::default();
+        let timer = Timer::Probe(ConnId(1));
+        timers.arm(at(1), timer);
+        timers.arm(at(1), timer);
+        timers.disarm(at(2), timer);
+        assert_eq!(timers.iter().count(), 1);
+        timers.disarm(at(1), timer);
+        assert_eq!(timers.next(), None);
+        assert_eq!(timers.due(at(9)), None);
+    }
+}

@@ -69,14 +69,14 @@ struct Life<'a> {
     now: Now,
     opened: u64,
     /// Connections that the node knows, and whether they are held (H2.3).
-    open: BTreeMap<u64, Held>,
+    open: BTreeMap<u64, Reading>,
     groups: BTreeMap<u64, GroupId>,
     /// Channels that were ever named.
     names: BTreeSet<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Held {
+enum Reading {
     /// No first frame yet.
     Fresh,
     /// The first frame has come, and no Resume.
@@ -146,7 +146,7 @@ impl<'a> Life<'a> {
                 let conn = ConnId(self.opened);
                 let role = Role::Accepted;
                 let source = Source(0);
-                self.open.insert(conn.0, Held::Fresh);
+                self.open.insert(conn.0, Reading::Fresh);
                 self.handle(Event::Opened { conn, role, source });
             }
             3..=6 => {
@@ -251,11 +251,11 @@ impl<'a> Life<'a> {
     fn frame(&mut self, frame: Frame) {
         let conn = self.conn();
         match self.open.get(&conn.0) {
-            Some(Held::Held) => return,
-            Some(Held::Fresh) => {
-                self.open.insert(conn.0, Held::Held);
+            Some(Reading::Held) => return,
+            Some(Reading::Fresh) => {
+                self.open.insert(conn.0, Reading::Held);
             }
-            Some(Held::Read) | None => {}
+            Some(Reading::Read) | None => {}
         }
         assert!(frame.kind == Kind::Binary || std::str::from_utf8(&frame.payload).is_ok());
         self.handle(Event::Frame { conn, frame });
@@ -279,8 +279,8 @@ impl<'a> Life<'a> {
                     assert_eq!(self.groups.remove(&conn.0), Some(group));
                 }
                 Action::Resume { conn } => {
-                    let held = self.open.insert(conn.0, Held::Read);
-                    assert!(held == Some(Held::Held), "{conn} was read already");
+                    let held = self.open.insert(conn.0, Reading::Read);
+                    assert!(held == Some(Reading::Held), "{conn} was read already");
                 }
                 Action::Replay { conn, frames } => {
                     assert!(!frames.is_empty() && !self.groups.contains_key(&conn.0)); // J2.1

@@ -49,6 +49,7 @@ impl Timers {
         Some(timer)
     }
 
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(Instant, Timer)> {
         self.0.iter()
     }

@@ -11,7 +11,7 @@ use tungstenite::http::HeaderValue;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tungstenite::{Error, Message, WebSocket};
 
-use crate::{Tls, wire};
+use crate::{DEADLINE, Tls, wire};
 
 /// A WebSocket to the server.
 #[derive(Debug)]
@@ -116,7 +116,10 @@ impl Client {
     /// The next text or binary message. Pings are answered on the way.
     #[must_use]
     pub fn recv(&mut self) -> Message {
+        let began = Instant::now();
         loop {
+            // A server that has nothing else to say pings now and then.
+            assert!(began.elapsed() < DEADLINE, "a message was expected");
             let early = self.early.pop_front();
             match early.unwrap_or_else(|| self.next()) {
                 Message::Ping(_) | Message::Pong(_) => {}
@@ -204,6 +207,12 @@ impl Client {
         };
         let _ = self.socket.close(Some(frame));
         let _ = self.socket.flush();
+    }
+
+    /// What has come so far, and comes before the answer to a ping.
+    pub fn recv_until_settled(&mut self) -> Vec<Message> {
+        self.settle();
+        self.early.drain(..).collect()
     }
 
     /// Closes, and gives what came before the server's answer, which must be 1000.

@@ -30,13 +30,13 @@ pub enum Action {
     Broadcast {
         /// To whom.
         group: GroupId,
-        /// The member that is left out: the sender (M1).
+        /// The member that is left out: the sender (M1.2).
         except: Option<ConnId>,
         /// What; a pair is queued whole or not at all.
         frames: Frames,
     },
     /// Stream these frames to a connection as its socket takes them, outside its outbox, ahead of
-    /// everything queued later; then report [`Event::Replayed`](crate::Event::Replayed) (J2, L3).
+    /// everything queued later; then report [`Event::Replayed`](crate::Event::Replayed) (J2.1, L3.6).
     Replay {
         /// To whom.
         conn: ConnId,
@@ -58,19 +58,19 @@ pub enum Action {
         group: GroupId,
     },
     /// Read from a connection: first asked for after its header was accepted. The bound of the
-    /// runtime on messages holds from then on (M4).
+    /// runtime on messages holds from then on (M4.1).
     Resume {
         /// Which.
         conn: ConnId,
     },
-    /// Send a ping, ahead of what is queued (K1, J1).
+    /// Send a ping, ahead of what is queued (K1.1, J1.2).
     Ping {
         /// To whom.
         conn: ConnId,
     },
     /// Drop what is queued for a connection, the replay too, except a frame that has begun to
     /// leave; report [`Event::Drained`](crate::Event::Drained) when the socket has taken that and
-    /// takes more (L2).
+    /// takes more (L2.5, L3.4).
     Discard {
         /// For whom.
         conn: ConnId,

@@ -15,7 +15,7 @@ pub struct Key(Box<[u8]>);
 
 impl Key {
     /// A key of these bytes, or `None` if there are none: an empty key protects nothing and is
-    /// refused where it is configured (A2).
+    /// refused where it is configured (A2.7).
     #[must_use]
     pub fn new(bytes: &[u8]) -> Option<Self> {
         (!bytes.is_empty()).then(|| Self(bytes.into()))
@@ -28,7 +28,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The `auth` member of a header: a secret of its owner, so it neither prints nor leaves (A3).
+/// The `auth` member of a header: a secret of its owner, so it neither prints nor leaves (A3.1, A3.2).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Auth(pub(crate) String);
 
@@ -47,7 +47,7 @@ impl fmt::Debug for Auth {
 }
 
 /// The hash a client proves the key with: SipHash-2-4 under the zero key over uid ‖ channel ‖ key,
-/// without separators (A1).
+/// without separators (A1.1).
 #[must_use]
 pub fn hash(uid: &str, channel: &str, key: Option<&Key>) -> u64 {
     let mut hasher = SipHasher24::new();
@@ -61,8 +61,8 @@ pub fn hash(uid: &str, channel: &str, key: Option<&Key>) -> u64 {
 ///
 /// # Errors
 ///
-/// [`Violation::AuthMissing`] if a key is set and `auth` is not there (A2);
-/// [`Violation::AuthMalformed`] if it is not 1 to 16 hexadecimal digits (A1);
+/// [`Violation::AuthMissing`] if a key is set and `auth` is not there (A2.1);
+/// [`Violation::AuthMalformed`] if it is not 1 to 16 hexadecimal digits (A1.4);
 /// [`Violation::AuthMismatch`] if it is another hash.
 pub fn check(
     uid: &str,
@@ -72,12 +72,12 @@ pub fn check(
 ) -> Result<(), Violation> {
     let Some(auth) = auth else {
         return match key {
-            Some(_) => Err(Violation::AuthMissing), // A2
-            None => Ok(()),                         // A2
+            Some(_) => Err(Violation::AuthMissing), // A2.1
+            None => Ok(()),                         // A2.3
         };
     };
-    let claimed = parse(&auth.0).ok_or(Violation::AuthMalformed)?; // A1
-    // One comparison of one word: the time does not depend on where the two differ (A2).
+    let claimed = parse(&auth.0).ok_or(Violation::AuthMalformed)?; // A1.4
+    // One comparison of one word: the time does not depend on where the two differ (A2.6).
     if claimed ^ hash(uid, channel, key) == 0 {
         Ok(())
     } else {
@@ -85,7 +85,7 @@ pub fn check(
     }
 }
 
-/// 1 to 16 hexadecimal digits of either case, and nothing else (A1): unlike `from_str_radix`,
+/// 1 to 16 hexadecimal digits of either case, and nothing else (A1.3): unlike `from_str_radix`,
 /// no leading sign.
 fn parse(digits: &str) -> Option<u64> {
     if digits.is_empty() || digits.len() > 16 {

@@ -10,7 +10,7 @@ use crate::event::{ConnId, Entry, Name};
 use crate::header;
 use crate::history::{Bounds, History};
 
-/// What a channel costs beyond its name and its history (M3).
+/// What a channel costs beyond its name and its history (M3.5).
 const CHANNEL_COST: u64 = 256;
 
 /// One channel. It exists while it has members or history.
@@ -31,7 +31,7 @@ pub(crate) struct Channel {
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Member {
     pub(crate) conn: ConnId,
-    /// The newcomer that waits for this session to show that it lives (J1).
+    /// The newcomer that waits for this session to show that it lives (J1.2).
     pub(crate) waiting: Option<ConnId>,
 }
 
@@ -40,13 +40,13 @@ impl Channel {
         self.own_cost() + self.history.cost()
     }
 
-    /// What it costs without any history (M3).
+    /// What it costs without any history (M3.5).
     fn own_cost(&self) -> u64 {
         CHANNEL_COST + self.name.len() as u64
     }
 
     /// Stores an entry within the bounds on this channel, unless the budget could never give it room;
-    /// the budget itself is the caller's, for all channels alike (M3).
+    /// the budget itself is the caller's, for all channels alike (M3.7).
     pub(crate) fn remember(&mut self, entry: Entry, config: &Config) {
         let bytes = config.history_channel_bytes;
         let most = config.history_bytes.saturating_sub(self.own_cost());
@@ -80,9 +80,9 @@ pub(crate) struct Channels {
 
 /// What has to give way when the budget is exceeded.
 pub(crate) enum Excess {
-    /// The replay of this connection holds what the history has dropped (L3).
+    /// The replay of this connection holds what the history has dropped (L3.9).
     Replay(ConnId),
-    /// A step was made: a channel has lost its oldest frame (M3), or the index knows its activity.
+    /// A step was made: a channel has lost its oldest frame (M3.7), or the index knows its activity.
     Step,
     /// Nothing is left to drop.
     Nothing,
@@ -168,7 +168,7 @@ impl Channels {
     }
 
     /// Makes one step towards the budget, or says what the caller has to do for it. What only
-    /// replays hold goes before anybody's history (L3, M3).
+    /// replays hold goes before anybody's history (L3.9, M3.7).
     pub(crate) fn relieve(&mut self) -> Excess {
         let holding = self.holding.first().and_then(|id| self.by_id.get(id));
         if let Some(conn) = holding.and_then(|channel| channel.history.holder()) {

@@ -7,23 +7,23 @@ use crate::auth::Key;
 /// The settings of a [`Node`](crate::Node). [`Config::default`] is the protocol's (section "Limits").
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
-    /// The shared key that clients prove in `auth`; without one everybody may join (A2).
+    /// The shared key that clients prove in `auth`; without one everybody may join (A2.1, A2.3).
     pub key: Option<Key>,
-    /// Messages that a channel's history keeps, and announcements beside them; 0 keeps none (M3).
+    /// Messages that a channel's history keeps, and announcements beside them; 0 keeps none (M3.3).
     pub history_limit: usize,
-    /// Bytes that the frames of one channel's history may cost; 0 keeps none (M3).
+    /// Bytes that the frames of one channel's history may cost; 0 keeps none (M3.6).
     pub history_channel_bytes: u64,
-    /// Bytes that all histories, and what only replays still hold, may cost; 0 keeps none (M3, L3).
+    /// Bytes that all histories, and what only replays still hold, may cost; 0 keeps none (M3.7, L3.9).
     pub history_bytes: u64,
-    /// How long a channel without members keeps its history (L1).
+    /// How long a channel without members keeps its history (L1.3).
     pub history_expiry: Duration,
-    /// Time from the upgrade to a valid header (H3).
+    /// Time from the upgrade to a valid header (H3.1).
     pub header_timeout: Duration,
-    /// Silence after which a session is pinged, and pinged again (K1).
+    /// Silence after which a session is pinged, and pinged again (K1.1).
     pub ping_interval: Duration,
-    /// Time an incumbent has to answer when a newcomer claims its uid (J1).
+    /// Time an incumbent has to answer when a newcomer claims its uid (J1.3).
     pub probe_timeout: Duration,
-    /// Time a joiner has to take its replay (L3).
+    /// Time a joiner has to take its replay (L3.7).
     pub replay_timeout: Duration,
     /// Whether each accepted message is also emitted as [`Action::StoreHistory`](crate::Action).
     pub store_history: bool,

@@ -38,7 +38,7 @@ pub enum Ending {
     Lost,
 }
 
-/// What the WebSocket layer found wrong with a connection; the node decides the close code (X1).
+/// What the WebSocket layer found wrong with a connection; the node decides the close code (X1.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fault {
     /// A violation of RFC 6455: reserved bits, an unmasked frame, a bad opcode or length, …
@@ -90,7 +90,7 @@ pub enum Event {
         /// The message, unmasked and reassembled; text is known to be UTF-8.
         frame: Frame,
     },
-    /// Something else has arrived that shows life: a ping, a part of a message (K1).
+    /// Something else has arrived that shows life: a ping, a part of a message (K1.3).
     Heard {
         /// The connection it came on.
         conn: ConnId,
@@ -114,7 +114,7 @@ pub enum Event {
         /// How.
         how: Ending,
     },
-    /// The connection's outbox is full (L3). From the report on, the runtime queues nothing more
+    /// The connection's outbox is full (L3.3). From the report on, the runtime queues nothing more
     /// for it.
     Overrun {
         /// The connection.
@@ -125,7 +125,7 @@ pub enum Event {
         /// The connection.
         conn: ConnId,
     },
-    /// The last frame of a replay has been handed to the socket (L3).
+    /// The last frame of a replay has been handed to the socket (L3.7).
     Replayed {
         /// The connection.
         conn: ConnId,

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-/// Whether a frame travels as WebSocket text or binary. A frame keeps its kind for life (M1, J2).
+/// Whether a frame travels as WebSocket text or binary. A frame keeps its kind for life (M1.1, J2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// UTF-8 text. The caller has checked the encoding (RFC 6455 section 8.1).

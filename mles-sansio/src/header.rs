@@ -9,7 +9,7 @@ use crate::frame::{Frame, Kind};
 use crate::json::{self, Value};
 use crate::violation::Violation;
 
-/// The longest header frame, in bytes of payload (H2).
+/// The longest header frame, in bytes of payload (H2.1).
 pub const HEADER_MAX: usize = 4096;
 
 /// A client's first frame, well-formed.
@@ -21,7 +21,7 @@ pub struct Header {
     pub channel: Name,
     /// What it proves the shared key with.
     pub auth: Option<Auth>,
-    /// Whether it is a peering handshake (H4).
+    /// Whether it is a peering handshake (H4.3).
     pub peer: bool,
 }
 
@@ -29,14 +29,14 @@ pub struct Header {
 ///
 /// # Errors
 ///
-/// The first rule of H1, H2 and H4 that the frame breaks: size, kind, JSON, the types of the members,
+/// The first rule of H1.11 that the frame breaks: size, kind, JSON, the types of the members,
 /// what is missing, the names.
 pub fn parse(frame: &Frame) -> Result<Header, Violation> {
     if frame.payload.len() > HEADER_MAX {
-        return Err(Violation::HeaderTooBig); // H2
+        return Err(Violation::HeaderTooBig); // H2.1
     }
     if frame.kind != Kind::Text {
-        return Err(Violation::HeaderNotText); // H1
+        return Err(Violation::HeaderNotText); // H1.1
     }
     let text = core::str::from_utf8(&frame.payload).map_err(|_| Violation::HeaderNotJson)?;
     let (mut uid, mut channel, mut auth, mut peer) = (None, None, None, None);
@@ -50,23 +50,23 @@ pub fn parse(frame: &Frame) -> Result<Header, Violation> {
         } else if name.is("peer") {
             &mut peer
         } else {
-            return; // H1: unknown members are ignored; H4: reserved ones too.
+            return; // H1.6: unknown members are ignored; H4.1: reserved ones too.
         };
         *known = Some(value);
     })?;
     let peer = match peer {
         Some(Value::Bool(peer)) => peer,
-        Some(Value::Text(_) | Value::Other) => return Err(Violation::HeaderWrongType), // H4
+        Some(Value::Text(_) | Value::Other) => return Err(Violation::HeaderWrongType), // H4.2
         None => false,
     };
     let (uid, channel, auth) = (string(uid)?, string(channel)?, string(auth)?);
     let (Some(uid), Some(channel)) = (uid, channel) else {
-        return Err(Violation::HeaderMissingMember); // H1
+        return Err(Violation::HeaderMissingMember); // H1.3
     };
     Ok(Header {
         uid: name(uid)?,
         channel: name(channel)?,
-        // What is no Unicode text is no hexadecimal number either: A1 refuses the empty string.
+        // What is no Unicode text is no hexadecimal number either: A1.4 refuses the empty string.
         auth: auth.map(|auth| Auth(auth.into_string().unwrap_or_default())),
         peer,
     })
@@ -75,29 +75,29 @@ pub fn parse(frame: &Frame) -> Result<Header, Violation> {
 fn string(value: Option<Value>) -> Result<Option<json::Text>, Violation> {
     match value {
         Some(Value::Text(text)) => Ok(Some(text)),
-        Some(Value::Bool(_) | Value::Other) => Err(Violation::HeaderWrongType), // H1
+        Some(Value::Bool(_) | Value::Other) => Err(Violation::HeaderWrongType), // H1.3, H1.5
         None => Ok(None),
     }
 }
 
 fn name(text: json::Text) -> Result<Name, Violation> {
-    let text = text.into_string().ok_or(Violation::HeaderBadName)?; // H1
+    let text = text.into_string().ok_or(Violation::HeaderBadName)?; // H1.9
     if text.is_empty() {
-        Err(Violation::HeaderEmptyName) // H1
+        Err(Violation::HeaderEmptyName) // H1.4
     } else if text.contains('\0') {
-        Err(Violation::HeaderBadName) // H1
+        Err(Violation::HeaderBadName) // H1.9
     } else {
         Ok(text.into())
     }
 }
 
-/// The announcement of a join, byte for byte the same on every server (J3).
+/// The announcement of a join, byte for byte the same on every server (J3.1).
 #[must_use]
 pub fn announcement(uid: &str, channel: &str) -> Frame {
     Frame::text(canonical(uid, channel))
 }
 
-/// Whether a frame is the announcement of its own sender on its own channel, whoever made it (J3).
+/// Whether a frame is the announcement of its own sender on its own channel, whoever made it (J3.8).
 #[must_use]
 pub fn announces(frame: &Frame, uid: &str, channel: &str) -> bool {
     // The canonical form is never shorter than this; most messages part here.
@@ -123,7 +123,7 @@ fn canonical(uid: &str, channel: &str) -> Vec<u8> {
     out
 }
 
-/// The escapes of J3, and no others.
+/// The escapes of J3.2, and no others.
 fn escape(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     for &byte in text.as_bytes() {

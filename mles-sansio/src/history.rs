@@ -10,12 +10,12 @@ use crate::event::{ConnId, Entry};
 use crate::frame::Frame;
 use crate::seed::NodeId;
 
-/// What a stored frame costs beyond its payload and its sender's uid (M3).
+/// What a stored frame costs beyond its payload and its sender's uid (M3.5).
 const ENTRY_COST: u64 = 64;
-/// What an unfinished replay costs for each frame it lists: its share of the list itself (L3).
+/// What an unfinished replay costs for each frame it lists: its share of the list itself (L3.9).
 const REPLAY_COST: u64 = 48;
 
-/// The bounds on one channel's history (M3).
+/// The bounds on one channel's history (M3.3, M3.6).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     /// Messages, and announcements beside them.
@@ -27,7 +27,7 @@ pub(crate) struct Bounds {
 }
 
 impl Entry {
-    /// What the entry counts in the byte bounds (M3).
+    /// What the entry counts in the byte bounds (M3.5).
     #[must_use]
     pub fn cost(&self) -> u64 {
         (self.frame.payload.len() + self.uid.len()) as u64 + ENTRY_COST
@@ -41,7 +41,7 @@ impl Entry {
 }
 
 /// The newest messages, and apart from them the newest announcement of each uid, both in history
-/// order, so that reconnecting clients never displace messages (J3).
+/// order, so that reconnecting clients never displace messages (J3.6, J3.7).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
     messages: VecDeque<Stored>,
@@ -84,11 +84,11 @@ impl History {
     /// `announces` says whether it is an announcement of its sender.
     pub(crate) fn insert(&mut self, entry: Entry, announces: bool, bounds: Bounds) {
         if bounds.limit == 0 || entry.cost() > bounds.largest {
-            return; // M3: distributed, not stored.
+            return; // M3.4, M3.8: distributed, not stored.
         }
         self.tick += 1;
         let list = if announces {
-            // J3: a uid has at most one announcement, its latest.
+            // J3.6: a uid has at most one announcement, its latest.
             let same = self
                 .announcements
                 .iter()
@@ -125,14 +125,14 @@ impl History {
             },
         );
         let dropped = if list.len() > bounds.limit {
-            list.pop_front() // M3
+            list.pop_front() // M3.3
         } else {
             None
         };
         if let Some(old) = dropped {
             self.forget(old);
         }
-        while self.stored > bounds.bytes && self.drop_oldest() {} // M3
+        while self.stored > bounds.bytes && self.drop_oldest() {} // M3.6
     }
 
     /// Drops the oldest entry, message or announcement. Says whether there was one.

@@ -26,14 +26,14 @@ impl Node {
     fn admit(&self, frame: &Frame) -> Result<Header, Violation> {
         let header = header::parse(frame)?;
         if header.peer {
-            return Err(Violation::PeerRefused); // H4
+            return Err(Violation::PeerRefused); // H4.3
         }
         let key = self.config.key.as_ref();
-        auth::check(&header.uid, &header.channel, header.auth.as_ref(), key)?; // A2
+        auth::check(&header.uid, &header.channel, header.auth.as_ref(), key)?; // A2.5
         Ok(header)
     }
 
-    /// A good header claims a uid on a channel: it is free, or its incumbent is asked (J1).
+    /// A good header claims a uid on a channel: it is free, or its incumbent is asked (J1.2).
     fn claim(&mut self, now: Now, conn: ConnId, header: &Header) {
         if let Some(Conn::AwaitHeader { deadline }) = self.conns.remove(&conn) {
             self.timers.disarm(deadline, Timer::Header(conn));
@@ -53,7 +53,7 @@ impl Node {
             return self.join(now, conn, &header.uid, &header.channel);
         };
         if !first {
-            return self.refuse(conn); // J1: one newcomer waits.
+            return self.refuse(conn); // J1.7: one newcomer waits.
         }
         let deadline = now.mono + self.config.probe_timeout;
         self.timers.arm(deadline, Timer::Probe(conn));
@@ -68,7 +68,7 @@ impl Node {
     }
 
     /// The session joins: replay, membership, announcement, in this order, so that between history
-    /// and live stream nothing is lost, repeated or reordered (J2).
+    /// and live stream nothing is lost, repeated or reordered (J2.3).
     fn join(&mut self, now: Now, conn: ConnId, uid: &Name, channel: &Name) {
         let group = self.channels.open(channel);
         let replay = self.channels.update(group, |channel| {
@@ -81,14 +81,14 @@ impl Node {
         let flow = match replay.flatten() {
             Some((tick, frames)) => {
                 let deadline = now.mono + self.config.replay_timeout;
-                self.timers.arm(deadline, Timer::Replay(conn)); // L3
+                self.timers.arm(deadline, Timer::Replay(conn)); // L3.7
                 self.emit(Action::Replay { conn, frames });
                 Flow::Replaying { tick, deadline }
             }
             None => Flow::Live,
         };
         let wake = now.mono + self.config.ping_interval;
-        self.timers.arm(wake, Timer::KeepAlive(conn)); // K1
+        self.timers.arm(wake, Timer::KeepAlive(conn)); // K1.1
         let session = Session {
             group,
             uid: uid.clone(),
@@ -107,7 +107,7 @@ impl Node {
             uid.clone(),
             header::announcement(uid, channel),
             conn,
-        ); // J3
+        ); // J3.3, J3.5
         self.emit(Action::Resume { conn });
         self.notice(Notice::Joined {
             conn,
@@ -117,7 +117,7 @@ impl Node {
     }
 
     /// Something came from a session that a newcomer may be waiting for: a pong settles it, anything
-    /// else only shows that the session lives, for it may have been under way before a close (J1).
+    /// else only shows that the session lives, for it may have been under way before a close (J1.3, J1.4).
     pub(crate) fn answered(&mut self, conn: ConnId, pong: bool) {
         let Some(newcomer) = self.waiting_for(conn) else {
             return;
@@ -130,7 +130,7 @@ impl Node {
         }
     }
 
-    /// The incumbent's time to answer is over (J1).
+    /// The incumbent's time to answer is over (J1.4, J1.5).
     pub(crate) fn probe_over(&mut self, now: Now, newcomer: ConnId) {
         let Some(Conn::AwaitIncumbent(waiting)) = self.conns.get(&newcomer) else {
             return;
@@ -167,7 +167,7 @@ impl Node {
     }
 
     /// Ends a connection with a close frame. What is queued goes out first only if the server is the
-    /// one who leaves (X1).
+    /// one who leaves (X1.5).
     pub(crate) fn close(&mut self, now: Now, conn: ConnId, why: Closing) {
         if self.session(conn).is_some() && why != Closing::Restarting {
             self.emit(Action::Discard { conn });
@@ -176,7 +176,7 @@ impl Node {
         self.remove(now, conn);
     }
 
-    /// Forgets a connection. If it was an incumbent with a newcomer waiting, that one joins (J1).
+    /// Forgets a connection. If it was an incumbent with a newcomer waiting, that one joins (J1.6).
     pub(crate) fn remove(&mut self, now: Now, conn: ConnId) {
         match self.conns.get(&conn) {
             Some(Conn::AwaitHeader { deadline }) => {
@@ -189,7 +189,7 @@ impl Node {
         }
     }
 
-    /// A session leaves its channel (L1).
+    /// A session leaves its channel (L1.1).
     fn leave(&mut self, now: Now, conn: ConnId) {
         self.end_replay(conn);
         let Some(Conn::Joined(session)) = self.conns.remove(&conn) else {

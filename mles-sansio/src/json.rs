@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::violation::Violation;
 
-/// How deep the value of a header's member may nest (H1).
+/// How deep the value of a header's member may nest (H1.7).
 const DEPTH_MAX: usize = 16;
 
 /// A member's value, as far as a header needs it.
@@ -75,7 +75,7 @@ impl Scanner<'_> {
             self.expect(b'"')?;
             let name = self.string()?;
             if names.contains(&name) {
-                return Err(Violation::HeaderRepeatedMember); // H1
+                return Err(Violation::HeaderRepeatedMember); // H1.8
             }
             self.space();
             self.expect(b':')?;
@@ -246,7 +246,7 @@ impl Scanner<'_> {
 
 fn deeper(depth: usize) -> Result<usize, Violation> {
     if depth == DEPTH_MAX {
-        Err(Violation::HeaderTooDeep) // H1
+        Err(Violation::HeaderTooDeep) // H1.7
     } else {
         Ok(depth + 1)
     }

@@ -76,12 +76,12 @@ impl Node {
             Event::Closed { conn, how } => self.closed(now, conn, how),
             Event::Overrun { conn } => {
                 if self.knows(conn) {
-                    self.lag(conn, LagCause::Outbox); // L2
+                    self.lag(conn, LagCause::Outbox); // L2.4
                 }
             }
             Event::Drained { conn } => {
                 if self.knows(conn) && self.is_lagging(conn) {
-                    self.close(now, conn, Closing::Violation(Violation::Lagging)); // L2
+                    self.close(now, conn, Closing::Violation(Violation::Lagging)); // L2.5
                 }
             }
             Event::Replayed { conn } => {
@@ -174,7 +174,7 @@ impl Node {
             });
         }
         let deadline = now.mono + self.config.header_timeout;
-        self.timers.arm(deadline, Timer::Header(conn)); // H3
+        self.timers.arm(deadline, Timer::Header(conn)); // H3.1
         self.conns.insert(conn, Conn::AwaitHeader { deadline });
     }
 
@@ -190,13 +190,13 @@ impl Node {
                 self.stats.messages += 1;
                 self.stats.message_bytes += frame.payload.len() as u64;
                 self.answered(conn, false);
-                self.accept(now, group, uid, frame, conn); // M1
+                self.accept(now, group, uid, frame, conn); // M1.1
             }
             None => self.stats.stale += 1,
         }
     }
 
-    /// A sign of life from a connection (K1); a pong answers a probe too (J1).
+    /// A sign of life from a connection (K1.3); a pong answers a probe too (J1.3).
     fn heard(&mut self, now: Now, conn: ConnId, pong: bool) {
         match self.conns.get_mut(&conn) {
             Some(Conn::Joined(session)) => {
@@ -211,12 +211,12 @@ impl Node {
     fn faulted(&mut self, now: Now, conn: ConnId, fault: Fault) {
         let violation = match (self.conns.get(&conn), fault) {
             (None, _) => return self.stats.stale += 1,
-            (Some(Conn::Joined(_)), Fault::TooBig) => Violation::MessageTooBig, // M4
-            (Some(_), Fault::TooBig) => Violation::HeaderTooBig,                // H2
+            (Some(Conn::Joined(_)), Fault::TooBig) => Violation::MessageTooBig, // M4.2
+            (Some(_), Fault::TooBig) => Violation::HeaderTooBig,                // H2.1
             (Some(Conn::Joined(_)), Fault::NotUtf8) => Violation::NotUtf8,
-            (Some(_), Fault::NotUtf8) => Violation::HeaderNotJson, // H1
+            (Some(_), Fault::NotUtf8) => Violation::HeaderNotJson, // H1.2
             (Some(_), Fault::Protocol) => Violation::Protocol,
-            (Some(_), Fault::NoRoom) => Violation::NoRoom, // M4
+            (Some(_), Fault::NoRoom) => Violation::NoRoom, // M4.6
         };
         self.violated(now, conn, violation);
     }
@@ -226,12 +226,12 @@ impl Node {
             return;
         }
         match how {
-            Ending::CloseFrame => self.close(now, conn, Closing::Answer), // L1, X1
-            Ending::Lost => self.remove(now, conn),                       // L1
+            Ending::CloseFrame => self.close(now, conn, Closing::Answer), // L1.1, X1.4
+            Ending::Lost => self.remove(now, conn),                       // L1.1, X1.15
         }
     }
 
-    /// Accepts a message: numbers it, sends it to the others, remembers it (M1).
+    /// Accepts a message: numbers it, sends it to the others, remembers it (M1.1, M1.4).
     pub(crate) fn accept(
         &mut self,
         now: Now,
@@ -265,7 +265,7 @@ impl Node {
         if others {
             self.emit(Action::Broadcast {
                 group,
-                except: Some(from), // M1: never back to the sender.
+                except: Some(from), // M1.2: never back to the sender.
                 frames: frame.into(),
             });
         }
@@ -274,7 +274,7 @@ impl Node {
         }
     }
 
-    /// A session has missed, or is about to miss, something: it gets nothing more (L2).
+    /// A session has missed, or is about to miss, something: it gets nothing more (L2.4).
     pub(crate) fn lag(&mut self, conn: ConnId, cause: LagCause) {
         self.end_replay(conn);
         let Some(session) = self.session_mut(conn) else {
@@ -292,7 +292,7 @@ impl Node {
         self.notice(Notice::Lagging { conn, cause });
     }
 
-    /// A replay is over, one way or the other (L3).
+    /// A replay is over, one way or the other (L3.7).
     pub(crate) fn end_replay(&mut self, conn: ConnId) {
         let Some(session) = self.session_mut(conn) else {
             return;
@@ -311,11 +311,11 @@ impl Node {
         for _ in 0..BATCH {
             match self.timers.due(now.mono) {
                 Some(Timer::Header(conn)) => {
-                    self.violated(now, conn, Violation::HeaderTimeout); // H3
+                    self.violated(now, conn, Violation::HeaderTimeout); // H3.1
                 }
                 Some(Timer::Probe(conn)) => self.probe_over(now, conn),
                 Some(Timer::KeepAlive(conn)) => self.keep_alive(now, conn),
-                Some(Timer::Replay(conn)) => self.lag(conn, LagCause::ReplayTimeout), // L3
+                Some(Timer::Replay(conn)) => self.lag(conn, LagCause::ReplayTimeout), // L3.7
                 Some(Timer::Expiry) => self.expire(now),
                 Some(Timer::Relief) => {}
                 None => break,
@@ -324,7 +324,7 @@ impl Node {
     }
 
     /// Pings a session that was silent for an interval, and gives up when the fourth ping in a row
-    /// would be due (K1).
+    /// would be due (K1.2).
     fn keep_alive(&mut self, now: Now, conn: ConnId) {
         let interval = self.config.ping_interval;
         let Some(session) = self.session_mut(conn) else {
@@ -345,7 +345,7 @@ impl Node {
         }
     }
 
-    /// Forgets a channel that nobody was on for long enough (L1), then looks again when the next may
+    /// Forgets a channel that nobody was on for long enough (L1.3), then looks again when the next may
     /// be due: at once, or an hour later at most, for the date can jump.
     fn expire(&mut self, now: Now) {
         self.expiry = None;
@@ -414,12 +414,12 @@ impl Node {
         for conn in conns {
             // A newcomer may be in already, because its incumbent was closed before it.
             if self.conns.contains_key(&conn) {
-                self.close(now, conn, Closing::Restarting); // X1
+                self.close(now, conn, Closing::Restarting); // X1.8
             }
         }
     }
 
-    /// Brings what is remembered back under the byte budget (M3, L3).
+    /// Brings what is remembered back under the byte budget (M3.7, L3.9).
     fn keep_budget(&mut self, now: Now) {
         for _ in 0..BATCH {
             if self.channels.cost() <= self.config.history_bytes {
@@ -445,7 +445,7 @@ fn stamp(now: Now, last: u64) -> u64 {
 /// Timers, or frames dropped for the budget, that one event may cost.
 pub const BATCH: usize = 1024;
 
-/// Pings in a row that may go unanswered (K1).
+/// Pings in a row that may go unanswered (K1.2).
 const PINGS_MAX: u8 = 3;
 
 /// Sequence numbers and time stamps stay below this: every language's numbers hold them.

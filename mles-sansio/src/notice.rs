@@ -34,14 +34,14 @@ pub enum Notice {
         /// The rule.
         violation: Violation,
     },
-    /// A session gets nothing more until it reconnects (L2).
+    /// A session gets nothing more until it reconnects (L2.4).
     Lagging {
         /// The connection.
         conn: ConnId,
         /// What ran out.
         cause: LagCause,
     },
-    /// A channel's history has expired (L1).
+    /// A channel's history has expired (L1.3).
     Expired {
         /// The channel.
         channel: Name,
@@ -61,11 +61,11 @@ pub enum Notice {
 /// Why a session is lagging.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LagCause {
-    /// Its outbox was full (L3).
+    /// Its outbox was full (L3.3).
     Outbox,
-    /// It did not take its replay in time (L3).
+    /// It did not take its replay in time (L3.7).
     ReplayTimeout,
-    /// Its replay held history that the byte budget had no room for any more (L3).
+    /// Its replay held history that the byte budget had no room for any more (L3.9).
     HistoryBudget,
 }
 

@@ -7,9 +7,9 @@ use crate::time::{Instant, micros};
 /// A connection that the node knows.
 #[derive(Clone, Debug)]
 pub(crate) enum Conn {
-    /// It owes its header until the deadline (H3).
+    /// It owes its header until the deadline (H3.1).
     AwaitHeader { deadline: Instant },
-    /// Its header was good; it waits for the incumbent of its uid to answer or to go (J1).
+    /// Its header was good; it waits for the incumbent of its uid to answer or to go (J1.2).
     AwaitIncumbent(AwaitIncumbent),
     /// It is on its channel.
     Joined(Session),
@@ -28,7 +28,7 @@ pub(crate) struct AwaitIncumbent {
 pub(crate) struct Session {
     pub(crate) group: GroupId,
     pub(crate) uid: Name,
-    /// When something came last (K1).
+    /// When something came last (K1.1).
     pub(crate) heard: Instant,
     /// Keep-alive pings sent since.
     pub(crate) pings: u8,
@@ -40,11 +40,11 @@ pub(crate) struct Session {
 /// How far a session takes what it is sent.
 #[derive(Clone, Debug)]
 pub(crate) enum Flow {
-    /// It takes its replay, until the deadline (L3).
+    /// It takes its replay, until the deadline (L3.7).
     Replaying { tick: u64, deadline: Instant },
     /// It is up to date, or its outbox holds the rest.
     Live,
-    /// It gets nothing more; if it reads again it is closed (L2).
+    /// It gets nothing more; if it reads again it is closed (L2.5).
     Lagging,
 }
 

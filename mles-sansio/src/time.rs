@@ -43,7 +43,7 @@ pub struct Now {
     /// The monotonic clock. It never goes back between two events.
     pub mono: Instant,
     /// Microseconds since 1970 by the machine's idea of the date. It may jump either way; only the
-    /// time stamps and the expiry of history look at it (L1).
+    /// time stamps and the expiry of history look at it (M3.1, L1.3).
     pub unix: u64,
 }
 

@@ -9,17 +9,17 @@ use crate::time::Instant;
 /// What a deadline is for, and so why the runtime is woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timer {
-    /// A connection owes its header (H3).
+    /// A connection owes its header (H3.1).
     Header(ConnId),
-    /// An incumbent owes a sign of life to this newcomer (J1).
+    /// An incumbent owes a sign of life to this newcomer (J1.3).
     Probe(ConnId),
-    /// A session may have been silent for long (K1).
+    /// A session may have been silent for long (K1.1).
     KeepAlive(ConnId),
-    /// A joiner should have taken its replay (L3).
+    /// A joiner should have taken its replay (L3.7).
     Replay(ConnId),
-    /// The byte budget had more to drop than one event may cost (M3).
+    /// The byte budget had more to drop than one event may cost (M3.7).
     Relief,
-    /// The history of a channel without members may have expired (L1).
+    /// The history of a channel without members may have expired (L1.3).
     Expiry,
 }
 

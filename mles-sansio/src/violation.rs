@@ -9,43 +9,43 @@ pub enum Violation {
     Protocol,
     /// Text that is not UTF-8.
     NotUtf8,
-    /// A message above the server's bound (M4).
+    /// A message above the server's bound (M4.2).
     MessageTooBig,
-    /// No room for the message among all that are unfinished (M4).
+    /// No room for the message among all that are unfinished (M4.6).
     NoRoom,
-    /// The first frame is longer than [`HEADER_MAX`](crate::HEADER_MAX) bytes (H2).
+    /// The first frame is longer than [`HEADER_MAX`](crate::HEADER_MAX) bytes (H2.1).
     HeaderTooBig,
-    /// The first frame is binary (H1).
+    /// The first frame is binary (H1.1).
     HeaderNotText,
-    /// The first frame is not one JSON object (H1).
+    /// The first frame is not one JSON object (H1.2).
     HeaderNotJson,
-    /// A member's value nests more than 16 deep (H1).
+    /// A member's value nests more than 16 deep (H1.7).
     HeaderTooDeep,
-    /// A member's name occurs twice in one object (H1).
+    /// A member's name occurs twice in one object (H1.8).
     HeaderRepeatedMember,
-    /// `uid` or `channel` is not there (H1).
+    /// `uid` or `channel` is not there (H1.3).
     HeaderMissingMember,
-    /// `uid`, `channel` or `auth` is no string (H1), or `peer` no boolean (H4).
+    /// `uid`, `channel` or `auth` is no string (H1.3, H1.5), or `peer` no boolean (H4.2).
     HeaderWrongType,
-    /// `uid` or `channel` is empty (H1).
+    /// `uid` or `channel` is empty (H1.4).
     HeaderEmptyName,
-    /// `uid` or `channel` holds NUL or a lone surrogate (H1).
+    /// `uid` or `channel` holds NUL or a lone surrogate (H1.9).
     HeaderBadName,
-    /// No valid header in time (H3).
+    /// No valid header in time (H3.1).
     HeaderTimeout,
-    /// A peering handshake, and this server takes no peers (H4).
+    /// A peering handshake, and this server takes no peers (H4.3).
     PeerRefused,
-    /// A key is set and the header has no `auth` (A2).
+    /// A key is set and the header has no `auth` (A2.1).
     AuthMissing,
-    /// `auth` is not 1 to 16 hexadecimal digits (A1).
+    /// `auth` is not 1 to 16 hexadecimal digits (A1.4).
     AuthMalformed,
-    /// `auth` is not the hash of uid, channel and key (A1, A2).
+    /// `auth` is not the hash of uid, channel and key (A2.2, A2.4).
     AuthMismatch,
-    /// A live session has this uid and channel (J1).
+    /// A live session has this uid and channel (J1.3).
     Duplicate,
-    /// Nothing came although pings were sent (J1, K1).
+    /// Nothing came although pings were sent (J1.5, K1.2).
     NoAnswer,
-    /// The session read too slowly and has missed frames (L2).
+    /// The session read too slowly and has missed frames (L2.5).
     Lagging,
 }
 
@@ -75,7 +75,7 @@ impl Violation {
         Self::Lagging,
     ];
 
-    /// The close code (X1). Exhaustive: a new rule cannot forget its code.
+    /// The close code (X1.3). Exhaustive: a new rule cannot forget its code.
     #[must_use]
     pub const fn code(self) -> u16 {
         match self {
@@ -101,7 +101,7 @@ impl Violation {
         }
     }
 
-    /// The reason a person can act on: at most 123 bytes, never a word of what the client sent (X1).
+    /// The reason a person can act on: at most 123 bytes, never a word of what the client sent (X1.1, X1.2).
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
@@ -150,7 +150,7 @@ pub enum Closing {
 }
 
 impl Closing {
-    /// The close code (X1).
+    /// The close code (X1.3).
     #[must_use]
     pub const fn code(self) -> u16 {
         match self {
@@ -160,7 +160,7 @@ impl Closing {
         }
     }
 
-    /// The reason, at most 123 bytes (X1).
+    /// The reason, at most 123 bytes (X1.1).
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {

@@ -30,27 +30,27 @@ pub struct Config {
     pub listen: Listen,
     /// The operator's own certificate; without one the server is in local mode.
     pub certificate: Option<CertificateFiles>,
-    /// The shared key of the clients (A1, A2).
+    /// The shared key of the clients (A1.1, A2.1).
     pub key: KeySource,
-    /// Messages kept per channel (M3): 0 (none) to 1 000 000.
+    /// Messages kept per channel (M3.3): 0 (none) to 1 000 000.
     pub limit: u32,
-    /// Bytes kept per channel (M3): 0 (none) to [`Config::history_bytes`].
+    /// Bytes kept per channel (M3.6): 0 (none) to [`Config::history_bytes`].
     pub history_channel_bytes: u64,
-    /// Bytes kept in all channels together (M3): 0 (none) to 1 TiB.
+    /// Bytes kept in all channels together (M3.7): 0 (none) to 1 TiB.
     pub history_bytes: u64,
-    /// Largest message in bytes (M4): 4 KiB to 1 GiB.
+    /// Largest message in bytes (M4.1): 4 KiB to 1 GiB.
     pub max_message: usize,
-    /// Bytes that may wait for one session (L3): 4 KiB to 1 GiB.
+    /// Bytes that may wait for one session (L3.1): 4 KiB to 1 GiB.
     pub outbox: usize,
-    /// Time to take a replay (L3): 10 ms to 1 h.
+    /// Time to take a replay (L3.7): 10 ms to 1 h.
     pub replay_timeout: Duration,
     /// Time for the TLS handshake: 10 ms to 1 h.
     pub handshake_timeout: Duration,
-    /// Time for the Mles header (H3): 10 ms to 1 h.
+    /// Time for the Mles header (H3.1): 10 ms to 1 h.
     pub header_timeout: Duration,
-    /// Silence after which a session is pinged (K1): 10 ms to 1 h.
+    /// Silence after which a session is pinged (K1.1): 10 ms to 1 h.
     pub ping_interval: Duration,
-    /// Time that an incumbent has to answer a probe (J1): 10 ms to 1 h.
+    /// Time that an incumbent has to answer a probe (J1.3): 10 ms to 1 h.
     pub probe_timeout: Duration,
     /// Sessions at once: 1 to 10 000 000; `None` leaves it to the descriptors, see [`crate::limits::descriptors`].
     pub max_sessions: Option<u32>,
@@ -326,7 +326,7 @@ impl Check {
     }
 }
 
-/// The variable of the shared key (A1); there is no option for it, because everybody on a machine sees arguments.
+/// The variable of the shared key (A1.1); there is no option for it, because everybody on a machine sees arguments.
 const KEY_VARIABLE: &str = "MLES_KEY";
 
 /// The bounds of every duration: below, nobody could answer in time; above, it would not protect anything.
@@ -336,25 +336,25 @@ const TIMES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::fr
 pub const LOCAL_PORT: u16 = 8077;
 /// Port with an own certificate: that of HTTPS.
 pub const TLS_PORT: u16 = 443;
-/// Default of [`Config::limit`] (M3).
+/// Default of [`Config::limit`] (M3.3).
 pub const LIMIT: u32 = 200;
-/// Default of [`Config::history_channel_bytes`] (M3), or less where [`Config::history_bytes`] is.
+/// Default of [`Config::history_channel_bytes`] (M3.6), or less where [`Config::history_bytes`] is.
 pub const HISTORY_CHANNEL_BYTES: u64 = 8 * MIB;
-/// Default of [`Config::history_bytes`] (M3).
+/// Default of [`Config::history_bytes`] (M3.7).
 pub const HISTORY_BYTES: u64 = 64 * MIB;
-/// Default of [`Config::max_message`] (M4).
+/// Default of [`Config::max_message`] (M4.1).
 pub const MAX_MESSAGE: u64 = 16 * MIB;
-/// Default of [`Config::outbox`] (L3).
+/// Default of [`Config::outbox`] (L3.1).
 pub const OUTBOX: u64 = MIB;
-/// Default of [`Config::replay_timeout`] (L3).
+/// Default of [`Config::replay_timeout`] (L3.7).
 pub const REPLAY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Default of [`Config::handshake_timeout`].
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Default of [`Config::header_timeout`] (H3).
+/// Default of [`Config::header_timeout`] (H3.1).
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Default of [`Config::ping_interval`] (K1).
+/// Default of [`Config::ping_interval`] (K1.1).
 pub const PING_INTERVAL: Duration = Duration::from_secs(24);
-/// Default of [`Config::probe_timeout`] (J1).
+/// Default of [`Config::probe_timeout`] (J1.3).
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Default of [`Config::filelimit`]; the public server's.
 pub const FILELIMIT: u32 = 256;

@@ -351,7 +351,7 @@ impl Groups {
     }
 
     /// Drops what waits for a connection, but for the rest of a unit that has begun to leave, and for
-    /// control frames: they are not lost because others do not fit (L3).
+    /// control frames: they are not lost because others do not fit (L3.5).
     fn drop_waiting(&mut self, conn: ConnId) {
         let rest = self.rest_of_unit(conn);
         self.detach(conn);

@@ -232,7 +232,7 @@ fn check_upgrade<'b>(head: &Head<'b>, gate: Gate) -> Result<&'b [u8], Refusal> {
     if !is_key(key) {
         return Err(Refusal::WebSocketKey);
     }
-    // T2: the token is compared exactly.
+    // T2.2: the token is compared exactly.
     let mut offered = head.elements("sec-websocket-protocol");
     if !offered.any(|token| token == SUBPROTOCOL.as_bytes()) {
         return Err(Refusal::Subprotocol);

@@ -94,7 +94,7 @@ pub fn server_config(identity: Identity) -> Arc<ServerConfig> {
         .expect("ring has cipher suites for TLS 1.2 and 1.3")
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified)));
-    config.alpn_protocols = vec![ALPN.to_vec()]; // T1
+    config.alpn_protocols = vec![ALPN.to_vec()]; // T1.3
     // No resumption: tickets cost two sealed messages in each handshake, a cache costs memory for clients that are
     // gone, and either keeps secrets that open a recorded connection later. A Mles connection is made once and lives
     // long, so that there is little to gain.
@@ -231,7 +231,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-/// The only protocol that is offered (T1).
+/// The only protocol that is offered (T1.3).
 const ALPN: &[u8] = b"http/1.1";
 
 /// Bytes that are read of a PEM file: ten times the longest chain in use, and no trap is a device without end.

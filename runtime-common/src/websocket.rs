@@ -14,13 +14,13 @@ use std::ops::Deref;
 use bytes::Bytes;
 use mles_sansio::{Fault, Frame, Kind};
 
-/// The subprotocol that a client must offer and the server selects (T2).
+/// The subprotocol that a client must offer and the server selects (T2.1, T2.3).
 pub const SUBPROTOCOL: &str = "mles-websocket";
 
 /// Most payload bytes of a control frame (RFC 6455 section 5.5).
 pub const CONTROL_MAX: usize = 125;
 
-/// Most bytes in the reason of a close frame: a control payload less the code (X1).
+/// Most bytes in the reason of a close frame: a control payload less the code (X1.1).
 pub const REASON_MAX: usize = CONTROL_MAX - 2;
 
 /// The longest header of a client frame: two bytes, a 64-bit length, the mask.
@@ -103,7 +103,7 @@ impl fmt::Debug for ControlPayload {
 ///
 /// Besides the caller's input it holds at most a partial frame header, a control payload, and the
 /// message that is being put together. Memory follows the bytes received, at most twice as many;
-/// a declared length reserves nothing (M4), and after a message nothing is retained.
+/// a declared length reserves nothing (M4.3), and after a message nothing is retained.
 #[derive(Debug)]
 pub struct Reader {
     max_message: usize,
@@ -248,7 +248,7 @@ impl Reader {
             return Ok((taken, Step::Starved));
         };
         if let Content::Data { kind, last } = payload.content {
-            // M4: checked against what is declared, before any of it is here.
+            // M4.2: checked against what is declared, before any of it is here.
             let room = self.max_message.saturating_sub(self.message.len());
             if payload.remaining > room as u64 {
                 return Err(Fault::TooBig);
@@ -491,17 +491,17 @@ pub fn put_frame(out: &mut Vec<u8>, frame: &Frame) {
     out.extend_from_slice(&frame.payload);
 }
 
-/// Appends a ping without payload (section 5.5.2; spec: K1).
+/// Appends a ping without payload (section 5.5.2; spec: K1.1).
 pub fn put_ping(out: &mut Vec<u8>) {
     put_control(out, OP_PING, &[]);
 }
 
-/// Appends the pong that answers a ping with this payload (section 5.5.3; M2).
+/// Appends the pong that answers a ping with this payload (section 5.5.3; M2.2).
 pub fn put_pong(out: &mut Vec<u8>, payload: &ControlPayload) {
     put_control(out, OP_PONG, payload);
 }
 
-/// Appends a close frame (section 5.5.1; X1). A reason of more than [`REASON_MAX`] bytes is the
+/// Appends a close frame (section 5.5.1; X1.1). A reason of more than [`REASON_MAX`] bytes is the
 /// caller's mistake: a debug assertion, and otherwise cut between two characters.
 pub fn put_close(out: &mut Vec<u8>, code: u16, reason: &str) {
     debug_assert!(reason.len() <= REASON_MAX, "close reason too long");

@@ -364,5 +364,5 @@ const READ_MAX: usize = 4 << 20;
 /// smaller ones share it (M4.6, L3.10).
 const TOGETHER: usize = 4;
 
-/// How long the other end has to answer a close frame (X1).
+/// How long the other end has to answer a close frame (X1.7).
 const LINGER: Duration = Duration::from_secs(5);

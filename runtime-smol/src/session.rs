@@ -255,7 +255,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 }
 
-/// Bytes of a connection that may be buffered before its first message is accepted (H2).
+/// Bytes of a connection that may be buffered before its first message is accepted (H2.2).
 const FIRST_MAX: usize = 8 * 1024;
 
 /// Bytes taken from a connection that is being closed.

@@ -20,7 +20,7 @@ impl<S> Sniff<S> {
         }
     }
 
-    /// Whether the other end speaks plain HTTP: the commonest first mistake (X1).
+    /// Whether the other end speaks plain HTTP: the commonest first mistake (X1.14).
     pub(crate) fn is_plain_http(&self) -> bool {
         self.first.is_some_and(|byte| byte.is_ascii_uppercase())
     }

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 /// The longest key, in bytes: far beyond any passphrase, short enough to notice a file that is no key.
 pub const MAX_KEY: usize = 4096;
 
-/// The shared key (A1), any bytes, never empty. It has no text form: not `Display`, and `Debug` shows nothing of it.
+/// The shared key (A1.1), any bytes, never empty. It has no text form: not `Display`, and `Debug` shows nothing of it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SharedKey(Vec<u8>);
 
 /// Where the shared key comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
-    /// There is none: everybody may join (A2).
+    /// There is none: everybody may join (A2.3).
     None,
     /// `MLES_KEY`.
     Environment(SharedKey),
@@ -24,7 +24,7 @@ pub enum KeySource {
 }
 
 impl SharedKey {
-    /// The key's bytes, as they go into the hash of A1.
+    /// The key's bytes, as they go into the hash of A1.1.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -32,7 +32,7 @@ impl SharedKey {
     /// A key of these bytes; the error completes "it … ".
     pub(super) fn new(bytes: &[u8]) -> Result<SharedKey, &'static str> {
         if bytes.is_empty() {
-            Err("is empty") // A2
+            Err("is empty") // A2.7
         } else if bytes.len() > MAX_KEY {
             Err("is longer than 4096 bytes")
         } else {

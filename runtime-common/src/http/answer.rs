@@ -21,7 +21,7 @@ pub enum Answer {
     },
 }
 
-/// Why a request gets an error in place of what it asked for (X1).
+/// Why a request gets an error in place of what it asked for (X1.9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// The head is not HTTP: a bad byte, a folded line, a line without a colon (RFC 9112).
@@ -48,7 +48,7 @@ pub enum Refusal {
     NotConnectionUpgrade,
     /// No valid `Sec-WebSocket-Key`, or several (RFC 6455 section 4.2.1).
     WebSocketKey,
-    /// An upgrade that does not offer the subprotocol (T2).
+    /// An upgrade that does not offer the subprotocol (T2.4).
     Subprotocol,
     /// An upgrade that announces a body.
     UpgradeWithBody,
@@ -252,7 +252,7 @@ impl Refusal {
     }
 }
 
-/// The 101 that makes the connection a WebSocket. No extension is ever agreed to (T2).
+/// The 101 that makes the connection a WebSocket. No extension is ever agreed to (T2.6).
 pub(super) fn upgrade(accept: &str) -> Answer {
     let mut response = start(101);
     response.push_str("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");

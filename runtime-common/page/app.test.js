@@ -13,6 +13,7 @@ test('SipHash-2-4 with a zero key', () => {
   assert.equal(new Set(Array.from({ length: 64 }, (_, n) => page.siphash24(bytes(n)))).size, 64);
 });
 
+// A1.1; A1.2: 16 lower-case digits, leading zeros written.
 test('auth vectors', () => {
   assert.equal(page.authOf('alice', 'example', ''), '9b3b95527f7c2d80');
   assert.equal(page.authOf('bob', 'example', ''), '046ade5ad5646648');

@@ -388,7 +388,7 @@ impl Run {
         self.grown.retain(|group, _| !empty.contains(group));
     }
 
-    /// The books are right, and the memory of the logs is bounded.
+    /// The books are right, and the memory of the logs is bounded (L3.1, L3.8).
     fn check(&self) {
         let groups = &self.groups;
         let used = groups.table.iter().flatten().count();
@@ -450,6 +450,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
+    /// M1.3, M1.6, L2.7, L3.2 to L3.6: each connection gets whole frames, in order, and a prefix of them
+    /// if it does not read.
     fn every_connection_gets_its_stream(ops in prop::collection::vec(op(), 1..160)) {
         let mut run = Run::new();
         for slot in 0..3 {

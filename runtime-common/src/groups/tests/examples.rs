@@ -115,6 +115,7 @@ fn who_sends_and_does_not_read_is_not_behind() {
     assert_eq!(drain(&mut groups, ONE), expected);
 }
 
+/// L3.5
 #[test]
 fn a_ping_does_not_wait_for_the_end_of_a_replay() {
     let mut groups = two();
@@ -128,6 +129,7 @@ fn a_ping_does_not_wait_for_the_end_of_a_replay() {
     assert_eq!(groups.next(ONE), [0x89, 0]);
 }
 
+/// L3.4
 #[test]
 fn what_is_dropped_in_a_header_is_completed() {
     let mut groups = two();
@@ -148,6 +150,7 @@ fn an_empty_replay_is_over_at_once() {
     assert_eq!(drain(&mut groups, ONE), [0x81, 0]);
 }
 
+/// L3.5
 #[test]
 fn control_frames_survive_an_overrun() {
     let mut groups = two();

@@ -29,6 +29,7 @@ pub use binary::{Binary, SMOL};
 pub use client::{Client, header, offer};
 pub use http::{Response, request, upgrade, upgrade_request};
 pub use log::Log;
+pub use rustix::process::Signal;
 pub use server::{Ended, Launch, Server};
 pub use temp_dir::TempDir;
 pub use tls::Tls;

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit, setrlimit};
 use rustls::ClientConfig;
 
 use crate::{Binary, Client, DEADLINE, Log, Message, TempDir, Tls, tls};
@@ -97,6 +97,7 @@ impl Launch {
     }
 
     fn spawn(self) -> Server {
+        raise_descriptors();
         let home = self.home.unwrap_or_else(|| Arc::new(TempDir::new()));
         let mut command = match self.descriptors {
             None => Command::new(self.binary.path()),
@@ -251,6 +252,26 @@ impl Server {
         kib.parse::<u64>().unwrap() * 1024
     }
 
+    /// Nothing has been logged above debug level but where the certificate is.
+    pub fn assert_quiet(&self) {
+        let is_loud =
+            |line: &&String| !line.contains(" DEBUG ") && !line.contains("made a certificate");
+        let lines = self.log.lines();
+        let loud: Vec<_> = lines.iter().filter(is_loud).collect();
+        assert!(loud.is_empty(), "{loud:#?}");
+    }
+
+    /// Lets the running process have this many file descriptors more than it has open, or as many as before.
+    pub fn spare_descriptors(&self, spare: Option<u64>) {
+        let before = getrlimit(Resource::Nofile);
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let limit = Rlimit {
+            current: spare.map_or(before.current, |spare| Some(open.count() as u64 + spare)),
+            maximum: before.maximum,
+        };
+        prlimit(Some(self.pid()), Resource::Nofile, limit).unwrap();
+    }
+
     /// Whether two members of a fresh channel can talk: the server lives and serves.
     pub fn assert_serves(&self) {
         let mut alice = self.join("alice", "a channel to check");
@@ -264,8 +285,11 @@ impl Server {
 
     /// Sends the process a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().try_into().unwrap()).unwrap()
     }
 
     /// Waits for the process to end by itself.
@@ -310,6 +334,17 @@ impl Drop for Server {
 
 fn connect(address: SocketAddr) -> TcpStream {
     prepared(TcpStream::connect_timeout(&address, DEADLINE).expect("TCP connection"))
+}
+
+/// Lets this process have as many connections as the system allows.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // Where it is refused, a test that needs them will say so.
+    let _ = setrlimit(Resource::Nofile, raised);
 }
 
 /// Has a connection not wait to fill segments, and give up waiting after [`DEADLINE`].

@@ -69,6 +69,16 @@ pub fn connect_to(mut tcp: TcpStream, config: &Arc<ClientConfig>, name: &str) ->
     Ok(StreamOwned::new(tls, tcp))
 }
 
+/// The first bytes of a client: its hello, which the server answers only when it is complete.
+#[must_use]
+pub fn hello() -> Vec<u8> {
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut tls = ClientConnection::new(config(), name).unwrap();
+    let mut bytes = Vec::new();
+    tls.write_tls(&mut bytes).unwrap();
+    bytes
+}
+
 /// The certificate that the server has shown.
 #[must_use]
 pub fn certificate(tls: &Tls) -> CertificateDer<'static> {

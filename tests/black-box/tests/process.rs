@@ -1,0 +1,399 @@
+//! Starting, and what it says when it does not start.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+use black_box::{Binary, Client, Ended, Launch, Server, TempDir, header, suite, tls};
+use rcgen::{CertificateParams, KeyPair};
+
+suite! {
+    refuses_to_start,
+    help_and_version,
+    variables_and_options,
+    the_port_it_has,
+    several_addresses,
+    local_certificate,
+    a_certificate_that_cannot_be_kept,
+    own_certificate,
+    too_few_descriptors,
+    descriptors_run_out,
+}
+
+/// It ended by itself with one line for a person to read, and nothing else.
+#[track_caller]
+fn assert_refusal(ended: &Ended, part: &str) {
+    assert!(
+        !ended.status.success() && ended.status.code().is_some(),
+        "{ended:?}"
+    );
+    let [line] = &ended.stderr[..] else {
+        panic!("one line: {ended:#?}");
+    };
+    assert!(line.starts_with("error: ") && line.contains(part), "{line}");
+    assert!(ended.stdout.is_empty(), "{ended:?}");
+}
+
+/// A certificate for localhost and its key, in PEM.
+fn certificate() -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+/// A2.7, A3.2: one line that says what to do, no backtrace, and the exit code says that it failed.
+fn refuses_to_start(binary: &Binary) {
+    let dir = TempDir::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken_port = taken.local_addr().unwrap().port().to_string();
+    let (cert, key) = certificate();
+    let (_, other_key) = certificate();
+    let (cert, key) = (dir.file("cert", cert), dir.file("key", key));
+    let other_key = dir.file("other", other_key);
+    let secret = dir.file("secret", "the secret\n");
+    let empty = dir.file("empty", "\n");
+    let missing = dir.path().join("missing");
+    let missing = missing.to_str().unwrap();
+    let listen = format!("127.0.0.1:{taken_port}");
+    let cases: [(&[&str], &[(&str, &str)], &str); 24] = [
+        (&["--port", &taken_port], &[], "in use"),
+        (&["--listen", &listen], &[], "in use"),
+        (
+            &["--listen", "192.0.2.1:0"],
+            &[],
+            "does not have the address",
+        ),
+        (
+            &["--tls-cert", missing, "--tls-key", &key],
+            &[],
+            "can't read",
+        ),
+        (
+            &["--tls-cert", &cert, "--tls-key", missing],
+            &[],
+            "can't read",
+        ),
+        (
+            &[
+                "--tls-cert",
+                dir.path().to_str().unwrap(),
+                "--tls-key",
+                &key,
+            ],
+            &[],
+            "can't read",
+        ),
+        (
+            &["--tls-cert", &cert, "--tls-key", &other_key],
+            &[],
+            "is not that of",
+        ),
+        (&["--tls-cert", &key, "--tls-key", &cert], &[], "swapped"),
+        (
+            &["--tls-cert", &secret, "--tls-key", &key],
+            &[],
+            "no certificate",
+        ),
+        (&["--tls-cert", &cert], &[], "--tls-key"),
+        (&["--tls-key", &key], &[], "--tls-cert"),
+        (&[], &[("MLES_KEY", "")], "empty"),
+        (&["--key-file", &empty], &[], "empty"),
+        (&["--key-file", missing], &[], "can't read"),
+        (&["--key-file", &key], &[], "PEM"),
+        (
+            &["--key-file", &secret],
+            &[("MLES_KEY", "the secret")],
+            "both given",
+        ),
+        (
+            &[],
+            &[("MLES_KEY", "the secret"), ("MLES_KEY_FILE", &secret)],
+            "both given",
+        ),
+        (&["--domains", "example.org"], &[], "not supported yet"),
+        (&["-w", "/var/www", "-s", "-r"], &[], "not supported yet"),
+        (&["--port", "65536"], &[], "--port"),
+        (&["--max-message", "1"], &[], "--max-message"),
+        (
+            &["--history-bytes", "1MiB", "--history-channel-bytes", "2MiB"],
+            &[],
+            "--history-channel-bytes",
+        ),
+        (&["--no-such-option"], &[], "--help"),
+        (&["--key", "the secret"], &[], "--key"),
+    ];
+    for (args, variables, part) in cases {
+        let mut launch = Launch::new(binary).env("RUST_BACKTRACE", "1");
+        if !args.contains(&"--port") {
+            launch = launch.args(&["--port", "0"]);
+        }
+        for (name, value) in variables {
+            launch = launch.env(name, value);
+        }
+        let ended = launch.args(args).run();
+        assert_refusal(&ended, part);
+        assert!(!ended.stderr[0].contains("the secret"), "A3.2: {ended:?}");
+    }
+}
+
+fn help_and_version(binary: &Binary) {
+    for (flag, part) in [
+        ("--help", "--listen"),
+        ("-h", "MLES_"),
+        ("--version", "mles "),
+        ("-V", "mles "),
+    ] {
+        let ended = Launch::new(binary).args(&[flag]).run();
+        assert!(
+            ended.status.success() && ended.stderr.is_empty(),
+            "{ended:?}"
+        );
+        assert!(
+            ended.stdout.iter().any(|line| line.contains(part)),
+            "{ended:?}"
+        );
+    }
+}
+
+/// An option wins over its variable; a variable that means nothing is worth a warning.
+fn variables_and_options(binary: &Binary) {
+    let variables = [("MLES_LIMIT", "1"), ("MLES_LIMT", "1"), ("MLES_OUTBOX", "")];
+    for (args, kept) in [(&[][..], 1), (&["--limit", "2"], 2)] {
+        let server = Server::start(binary, args, &variables);
+        let mut alice = server.join("alice", "kept");
+        ["one", "two", "three"].map(|text| alice.send(text));
+        alice.settle();
+        let replay = server.join("bob", "kept").leave();
+        assert_eq!(replay.len() - 1, kept, "and alice's announcement");
+        let warnings = server.log().lines();
+        let warnings: Vec<_> = warnings
+            .iter()
+            .filter(|line| line.contains(" WARN "))
+            .collect();
+        assert!(
+            warnings.len() == 1 && warnings[0].contains("MLES_LIMT"),
+            "{warnings:?}"
+        );
+    }
+}
+
+/// With `--port 0` the line that says that it listens has the real port.
+fn the_port_it_has(binary: &Binary) {
+    let server = Server::start(binary, &["--port", "0"], &[]);
+    let port = server.address().port();
+    assert_ne!(port, 0);
+    let lines = server.stdout().lines();
+    let last = lines.last().unwrap();
+    assert!(
+        last.starts_with(&format!("mles listens on https://localhost:{port}/ (")),
+        "{last}"
+    );
+    assert!(
+        lines[0].contains(&format!("https://localhost:{port}/")),
+        "{lines:?}"
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("websocat") && line.contains(&format!(":{port}/")))
+    );
+    assert!(
+        server
+            .addresses()
+            .iter()
+            .all(|address| address.ip().is_loopback() && address.port() == port)
+    );
+    server.assert_serves();
+    // And again on the same port, at once.
+    drop(server);
+    let server = Server::start(binary, &["--port", &port.to_string()], &[]);
+    assert_eq!(server.address().port(), port);
+    server.assert_serves();
+}
+
+fn several_addresses(binary: &Binary) {
+    let args = ["--listen", "127.0.0.1:0", "--listen", "127.0.0.2"];
+    let server = Server::start(binary, &args, &[]);
+    let [first, second] = server.addresses() else {
+        panic!("two: {:?}", server.addresses());
+    };
+    assert_eq!(first.ip().to_string(), "127.0.0.1");
+    assert_eq!(second.ip().to_string(), "127.0.0.2");
+    let mut members = [first, second].map(|address| {
+        let tcp = std::net::TcpStream::connect(address).unwrap();
+        Client::open(tls::connect(tcp, &tls::config()).unwrap())
+    });
+    members[0].join("one", "addresses");
+    members[1].join("two", "addresses");
+    members[1].expect([header("one", "addresses")]);
+    members[0].expect([header("two", "addresses")]);
+}
+
+/// T1.1: made once, kept for the user alone, good for every local name, and shown by its fingerprint.
+fn local_certificate(binary: &Binary) {
+    let home = Arc::new(TempDir::new());
+    let mut shown = Vec::new();
+    for _ in 0..2 {
+        let server = Launch::new(binary).home(&home).start();
+        let certificate = tls::certificate(&server.tls());
+        let digest = ring::digest::digest(&ring::digest::SHA256, &certificate);
+        let pairs: Vec<_> = digest
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02X}"))
+            .collect();
+        let line = format!("SHA-256 {}", pairs.join(":"));
+        assert!(
+            server.stdout().lines().iter().any(|it| it.ends_with(&line)),
+            "{line}"
+        );
+        let config = tls::config_trusting(certificate);
+        for name in ["localhost", "127.0.0.1", "::1"] {
+            let mut stream = tls::connect_to(server.tcp(), &config, name).unwrap();
+            let response = black_box::request(&mut stream, b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
+            assert_eq!(response.status, 200);
+        }
+        tls::connect_to(server.tcp(), &config, "example.org").unwrap_err();
+        shown.push(line);
+    }
+    assert_eq!(shown[0], shown[1], "kept over a restart");
+    let directory = home.path().join("mles");
+    let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&directory), 0o700);
+    for file in std::fs::read_dir(&directory).unwrap() {
+        assert_eq!(mode(&file.unwrap().path()), 0o600);
+    }
+    // Damaged, it is made again.
+    let file = std::fs::read_dir(&directory)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    std::fs::write(&file, "damaged").unwrap();
+    let server = Launch::new(binary).home(&home).start();
+    server.assert_serves();
+    assert!(
+        server
+            .log()
+            .lines()
+            .iter()
+            .any(|line| line.contains("damaged"))
+    );
+}
+
+/// Without a directory to write to there is a certificate all the same, and a warning.
+fn a_certificate_that_cannot_be_kept(binary: &Binary) {
+    let dir = TempDir::new();
+    let file = dir.file("no directory", "");
+    let launches = [
+        Launch::new(binary).without("HOME").without("XDG_DATA_HOME"),
+        Launch::new(binary).env("XDG_DATA_HOME", &file),
+        Launch::new(binary).env("XDG_DATA_HOME", "/proc/no/such"),
+    ];
+    for launch in launches {
+        let server = launch.start();
+        server.assert_serves();
+        let lines = server.log().lines();
+        let warnings: Vec<_> = lines
+            .iter()
+            .filter(|line| line.contains(" WARN "))
+            .collect();
+        assert!(
+            warnings.len() == 1 && warnings[0].contains("ends with this process"),
+            "{lines:?}"
+        );
+    }
+}
+
+/// T1.1, T3.1: the operator's certificate is the one that is shown, over IPv4 and IPv6.
+fn own_certificate(binary: &Binary) {
+    let dir = TempDir::new();
+    let (cert, key) = certificate();
+    let (cert, key) = (dir.file("cert.pem", cert), dir.file("key.pem", key));
+    let args = ["--tls-cert", &cert, "--tls-key", &key, "--listen", "[::]:0"];
+    let server = Server::start(binary, &args, &[]);
+    assert!(
+        !server
+            .stdout()
+            .lines()
+            .iter()
+            .any(|line| line.contains("Fingerprint"))
+    );
+    assert!(
+        !server.home().path().join("mles").exists(),
+        "no certificate was made"
+    );
+    let port = server.address().port();
+    let shown = tls::certificate(&server.tls());
+    let config = tls::config_trusting(shown);
+    for host in ["127.0.0.1", "::1"] {
+        let tcp = std::net::TcpStream::connect((host, port)).unwrap();
+        let stream = tls::connect_to(tcp, &config, "localhost").unwrap();
+        Client::open(stream).join("alice", host);
+    }
+}
+
+/// X1.10, X1.12: fewer descriptors than the limits need are said, and the limits made to fit.
+fn too_few_descriptors(binary: &Binary) {
+    let server = Launch::new(binary).descriptors(64).start();
+    let lines = server.log().lines();
+    let shortage = lines.iter().find(|line| line.contains(" WARN "));
+    assert!(
+        shortage
+            .is_some_and(|line| line.contains("64 descriptors") && line.contains("--filelimit")),
+        "{lines:?}"
+    );
+    // More connections than there are descriptors: they displace each other, or are refused.
+    let _waiting: Vec<_> = (0..100).map(|_| server.tcp()).collect();
+    let mut members = Vec::new();
+    let refused = loop {
+        let request = black_box::upgrade_request("/", &["Sec-WebSocket-Protocol: mles-websocket"]);
+        let mut stream = server.tls();
+        let response = black_box::upgrade(&mut stream, &request);
+        if response.status != 101 {
+            break response;
+        }
+        let mut client = Client::on(stream);
+        client.join(&members.len().to_string(), "few");
+        members.push(client);
+    };
+    assert_eq!(refused.status, 503);
+    assert!(
+        (10..50).contains(&members.len()),
+        "{} sessions",
+        members.len()
+    );
+    members.truncate(3);
+    members[0].send("enough");
+    while members[1].recv() != black_box::Message::text("enough") {}
+    server.assert_serves();
+}
+
+/// When the system has no descriptors left, members talk on, the log says so once, and when there are
+/// some again, connections are taken again.
+fn descriptors_run_out(binary: &Binary) {
+    let server = Server::start(binary, &[], &[]);
+    let mut alice = server.join("alice", "none left");
+    let mut bob = server.join("bob", "none left");
+    alice.expect([header("bob", "none left")]);
+    bob.expect([header("alice", "none left")]);
+    server.spare_descriptors(Some(2));
+    let waiting: Vec<_> = (0..20).map(|_| server.tcp()).collect();
+    server.log().wait_for("out of file descriptors").unwrap();
+    for number in 0..100 {
+        alice.send(format!("{number}"));
+        bob.expect([format!("{number}")]);
+    }
+    drop(waiting);
+    server.spare_descriptors(None);
+    server.assert_serves();
+    let lines = server.log().lines();
+    let said = lines
+        .iter()
+        .filter(|line| line.contains("out of file descriptors"))
+        .count();
+    assert!(said < 10, "{said} times");
+}

@@ -1,6 +1,6 @@
 //! One channel's history: what is kept, what goes first, what replays still hold (spec: M3, J3, L3).
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
@@ -52,9 +52,9 @@ pub(crate) struct History {
     tick: u64,
     /// Unfinished replays by the tick they started at.
     replays: BTreeMap<u64, Replay>,
-    /// Entries no longer stored that an unfinished replay holds.
-    limbo: Vec<Limbo>,
-    /// What limbo and the lists of unfinished replays cost.
+    /// Those of them that hold entries no longer stored.
+    holding: BTreeSet<u64>,
+    /// What such entries and the lists of unfinished replays cost.
     held: u64,
 }
 
@@ -65,16 +65,19 @@ struct Stored {
     since: u64,
 }
 
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug)]
 struct Replay {
     conn: ConnId,
+    /// What its list costs.
     cost: u64,
+    /// Entries that it holds and the history does not, each at the first replay that does. They are
+    /// of its list, so that its end costs no more than its beginning did.
+    limbo: Vec<Limbo>,
 }
 
 #[derive(Clone, Debug)]
 struct Limbo {
-    /// Held by the replays that started after `since` and up to `until`.
-    since: u64,
+    /// The tick at which the history lost it: replays that started later do not hold it.
     until: u64,
     cost: u64,
 }
@@ -164,7 +167,8 @@ impl History {
         self.tick += 1;
         let cost = frames.len() as u64 * REPLAY_COST;
         self.held += cost;
-        self.replays.insert(self.tick, Replay { conn, cost });
+        let limbo = Vec::new();
+        self.replays.insert(self.tick, Replay { conn, cost, limbo });
         Some((self.tick, frames))
     }
 
@@ -173,22 +177,18 @@ impl History {
         let Some(replay) = self.replays.remove(&tick) else {
             return;
         };
+        self.holding.remove(&tick);
         self.held -= replay.cost;
-        let (replays, held) = (&self.replays, &mut self.held);
-        self.limbo.retain(|limbo| {
-            let keep = holder(replays, limbo).is_some();
-            if !keep {
-                *held -= limbo.cost;
-            }
-            keep
-        });
+        for limbo in replay.limbo {
+            self.held -= limbo.cost;
+            self.hold(tick, limbo);
+        }
     }
 
     /// The connection of a replay that holds something only replays hold.
     pub(crate) fn holder(&self) -> Option<ConnId> {
-        self.limbo
-            .first()
-            .and_then(|limbo| holder(&self.replays, limbo))
+        let first = self.holding.first()?;
+        self.replays.get(first).map(|replay| replay.conn)
     }
 
     /// The entries in history order.
@@ -222,25 +222,20 @@ impl History {
     fn forget(&mut self, old: Stored) {
         let cost = old.entry.cost();
         self.stored -= cost;
-        if self.replays.is_empty() {
-            return;
-        }
-        let limbo = Limbo {
-            since: old.since,
-            until: self.tick,
-            cost,
-        };
-        if holder(&self.replays, &limbo).is_some() {
-            self.held += cost;
-            self.limbo.push(limbo);
+        let until = self.tick;
+        self.hold(old.since, Limbo { until, cost });
+    }
+
+    /// Leaves an entry that is not stored any more to the first replay after `since` that holds it, if
+    /// there is one.
+    fn hold(&mut self, since: u64, limbo: Limbo) {
+        let holders = (Bound::Excluded(since), Bound::Included(limbo.until));
+        if let Some((&tick, replay)) = self.replays.range_mut(holders).next() {
+            self.held += limbo.cost;
+            self.holding.insert(tick);
+            replay.limbo.push(limbo);
         }
     }
-}
-
-/// The first replay that holds an entry.
-fn holder(replays: &BTreeMap<u64, Replay>, limbo: &Limbo) -> Option<ConnId> {
-    let held = (Bound::Excluded(limbo.since), Bound::Included(limbo.until));
-    replays.range(held).next().map(|(_, replay)| replay.conn)
 }
 
 impl Hash for History {
@@ -256,11 +251,10 @@ impl Hash for History {
         }
         self.replays.len().hash(state);
         for replay in self.replays.values() {
-            replay.hash(state);
-        }
-        self.limbo.len().hash(state);
-        for limbo in &self.limbo {
-            (limbo.cost, rank(limbo.since), rank(limbo.until)).hash(state);
+            (replay.conn, replay.cost, replay.limbo.len()).hash(state);
+            for limbo in &replay.limbo {
+                (limbo.cost, rank(limbo.until)).hash(state);
+            }
         }
     }
 }

@@ -134,12 +134,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
             self.hold(conn, session.give_up(), 0);
             self.sessions.borrow_mut()[slot(conn)] = None;
             self.free.borrow_mut().push((conn.0 & 0xffff_ffff) as u32);
+            // Whoever runs the turns may wait for the last one to go.
+            self.wake_turn();
         }
     }
 
     /// Hands an event to the next turn.
     pub(crate) fn report(&self, event: Event) {
         self.events.borrow_mut().push(event);
+        self.wake_turn();
+    }
+
+    fn wake_turn(&self) {
         if let Some(waker) = self.turn.borrow().as_ref() {
             waker.wake_by_ref();
         }

@@ -121,7 +121,7 @@ impl Client {
             // A server that has nothing else to say pings now and then.
             assert!(began.elapsed() < DEADLINE, "a message was expected");
             let early = self.early.pop_front();
-            match early.unwrap_or_else(|| self.next()) {
+            match early.unwrap_or_else(|| self.next_frame()) {
                 Message::Ping(_) | Message::Pong(_) => {}
                 Message::Close(close) => panic!("closed: {close:?}"),
                 message => return message,
@@ -143,8 +143,8 @@ impl Client {
     }
 
     /// The next frame of any kind; it must come within [`crate::DEADLINE`].
-    pub fn next(&mut self) -> Message {
-        match self.try_next() {
+    pub fn next_frame(&mut self) -> Message {
+        match self.try_next_frame() {
             Ok(message) => message,
             Err(error) => panic!("a frame was expected: {error}"),
         }
@@ -154,7 +154,7 @@ impl Client {
     ///
     /// # Errors
     /// The connection has ended, or time is up.
-    pub fn try_next(&mut self) -> Result<Message, Box<Error>> {
+    pub fn try_next_frame(&mut self) -> Result<Message, Box<Error>> {
         if let Some(message) = self.early.pop_front() {
             return Ok(message);
         }
@@ -164,7 +164,7 @@ impl Client {
     /// The code and the reason of the close frame that must be next.
     pub fn recv_close(&mut self) -> (u16, String) {
         loop {
-            match self.next() {
+            match self.next_frame() {
                 Message::Close(close) => {
                     let close = close.expect("a close frame with a code");
                     return (close.code.into(), close.reason.to_string());
@@ -220,7 +220,7 @@ impl Client {
         let mut before: Vec<_> = self.early.drain(..).collect();
         self.close(1000);
         loop {
-            match self.next() {
+            match self.next_frame() {
                 Message::Close(close) => {
                     assert_eq!(close.map(|close| close.code.into()), Some(1000));
                     self.expect_end();
@@ -233,7 +233,7 @@ impl Client {
 
     /// A ping must be next.
     pub fn expect_ping(&mut self) {
-        match self.next() {
+        match self.next_frame() {
             Message::Ping(payload) => assert!(payload.is_empty()),
             message => panic!("a ping was expected: {}", shown(&message)),
         }

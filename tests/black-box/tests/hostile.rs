@@ -283,7 +283,7 @@ fn a_flood_of_pings(binary: &Binary) {
     }
     // It reads again, and still gets answers.
     after.send_frame(PING, b"the last");
-    while after.next() != Message::Pong("the last".into()) {}
+    while after.next_frame() != Message::Pong("the last".into()) {}
     talk.end(16 * MIB);
 }
 

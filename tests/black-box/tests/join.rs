@@ -1,6 +1,10 @@
 //! Joins, duplicates and keep-alive.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that can't go on, or gets what it does not expect, fails"
+)]
 
 use std::time::{Duration, Instant};
 
@@ -111,7 +115,7 @@ fn one_newcomer_waits(binary: &Binary) {
     }
     let mut bob = server.join("bob", "queue");
     // tungstenite has queued its pong: the next frame to be sent would take it along.
-    assert_eq!(alice.next(), Message::text(header("bob", "queue")));
+    assert_eq!(alice.next_frame(), Message::text(header("bob", "queue")));
     first.expect_close(4002);
     bob.expect([header("alice", "queue")]);
 }
@@ -199,7 +203,7 @@ fn pings_and_their_answers(binary: &Binary) {
     let mut pings = 0;
     let began = Instant::now();
     while began.elapsed() < Duration::from_millis(1500) {
-        match answers.next() {
+        match answers.next_frame() {
             Message::Ping(_) => {
                 pings += 1;
                 answers.flush();

@@ -29,6 +29,8 @@ pub(crate) struct IoThread<S> {
     /// Groups and connections that have something to deliver this turn.
     grown: RefCell<Vec<GroupId>>,
     touched: RefCell<Vec<ConnId>>,
+    /// Connections whose first message the node sees this turn.
+    knocking: RefCell<Vec<ConnId>>,
     /// Closing connections and when they are dropped at the latest, in order.
     lingering: RefCell<VecDeque<(Instant, ConnId)>>,
     /// Bytes read since the last turn.
@@ -54,6 +56,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
             turn: RefCell::default(),
             grown: RefCell::default(),
             touched: RefCell::default(),
+            knocking: RefCell::default(),
             lingering: RefCell::default(),
             read: Cell::new(0),
             unfinished: RefCell::default(),
@@ -216,8 +219,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
         }
     }
 
+    /// A connection's first message has been reported.
+    pub(crate) fn knocks(&self, conn: ConnId) {
+        self.knocking.borrow_mut().push(conn);
+    }
+
     /// Writes what this turn's actions queued.
     pub(crate) fn deliver(&self) {
+        for conn in self.knocking.borrow_mut().drain(..) {
+            if let Some(session) = self.session(conn) {
+                session.wait();
+            }
+        }
         let touched = std::mem::take(&mut *self.touched.borrow_mut());
         for &conn in &touched {
             self.push(conn);

@@ -36,8 +36,10 @@ pub(crate) struct Session<S> {
 pub(crate) enum Phase {
     /// The first message, out of a bounded number of bytes.
     First,
-    /// Nothing, until the node resumes it.
+    /// Nothing, until the node has seen its first message.
     Held,
+    /// No more than may be held for it, and only to notice its end (J1): the node has it wait.
+    Waiting,
     /// Everything.
     Open,
     /// The node closes it: only the other end's close frame counts.
@@ -86,15 +88,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 let _ = Pin::new(&mut *stream).poll_close(cx);
                 Poll::Pending
             }
-            Phase::First | Phase::Held | Phase::Open | Phase::Closing => Poll::Pending,
+            Phase::First | Phase::Held | Phase::Waiting | Phase::Open | Phase::Closing => {
+                Poll::Pending
+            }
         }
     }
 
     /// The node has accepted the header.
     pub(crate) fn resume(&self, max_message: usize) {
-        if self.phase.get() == Phase::Held {
+        if matches!(self.phase.get(), Phase::Held | Phase::Waiting) {
             self.phase.set(Phase::Open);
             self.reader.borrow_mut().set_max_message(max_message);
+            self.wake();
+        }
+    }
+
+    /// The node has seen the header, and has neither accepted nor refused it.
+    pub(crate) fn wait(&self) {
+        if self.phase.get() == Phase::Held {
+            self.phase.set(Phase::Waiting);
             self.wake();
         }
     }
@@ -141,6 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let mut heard = false;
         let before = self.buffered();
         loop {
+            let waiting = self.phase.get() == Phase::Waiting;
             let room = match self.phase.get() {
                 Phase::First => FIRST_MAX.saturating_sub(self.reader.borrow().buffered()),
                 Phase::Open => scratch.len(),
@@ -148,10 +161,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 // a socket closed over unread bytes may take the close frame back.
                 Phase::Closing if self.patience.get() == 0 => break,
                 Phase::Closing => scratch.len(),
+                Phase::Waiting => match FIRST_MAX.saturating_sub(self.rest.borrow().len()) {
+                    0 => break,
+                    room => room,
+                },
                 Phase::Held | Phase::Ended => break,
             };
-            let rest = self.rest.take();
-            if !rest.is_empty() {
+            if !waiting && !self.rest.borrow().is_empty() {
+                let rest = self.rest.take();
                 // At most what was read before the hold; it fits.
                 scratch[..rest.len()].copy_from_slice(&rest);
                 heard |= self.parse(io, &mut scratch[..rest.len()]);
@@ -184,7 +201,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     if self.phase.get() == Phase::Closing {
                         self.patience.set(self.patience.get().saturating_sub(count));
                     }
-                    heard |= self.parse(io, &mut scratch[..count]);
+                    if waiting {
+                        self.rest.borrow_mut().extend_from_slice(&scratch[..count]);
+                    } else {
+                        heard |= self.parse(io, &mut scratch[..count]);
+                    }
                 }
                 Poll::Pending => break,
             }
@@ -203,7 +224,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let mut silent = true;
         while at < bytes.len() {
             match self.phase.get() {
-                Phase::Held => {
+                Phase::Held | Phase::Waiting => {
                     self.rest.replace(bytes[at..].to_vec());
                     return false;
                 }
@@ -220,6 +241,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Some(Ok(Incoming::Message(frame))) if !closing => {
                     if self.phase.get() == Phase::First {
                         self.phase.set(Phase::Held);
+                        io.knocks(conn);
                     }
                     silent = false;
                     io.report(Event::Frame { conn, frame });

@@ -231,7 +231,7 @@ impl Client {
         }
     }
 
-    /// A ping must be next.
+    /// A ping must be next. tungstenite answers it when it is next asked to send or receive.
     pub fn expect_ping(&mut self) {
         match self.next_frame() {
             Message::Ping(payload) => assert!(payload.is_empty()),

@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use black_box::wire::{PONG, TEXT, TEXT_BEGINS};
+use black_box::wire::{PING, PONG, TEXT, TEXT_BEGINS, frame};
 use black_box::{Binary, Client, Message, Server, header, suite};
 
 suite! {
@@ -18,6 +18,7 @@ suite! {
     an_incumbent_that_leaves_makes_room,
     one_newcomer_waits,
     a_newcomer_that_gives_up_changes_nothing,
+    a_client_that_says_all_and_goes,
     names_are_bytes,
     announcements,
     pings_and_their_answers,
@@ -122,20 +123,53 @@ fn one_newcomer_waits(binary: &Binary) {
 
 /// J1.10: nothing has changed for the incumbent, although it never answers the ping.
 fn a_newcomer_that_gives_up_changes_nothing(binary: &Binary) {
-    let server = Server::start(binary, &["--probe-timeout", "300ms"], &[]);
-    let alice = server.join("alice", "given up");
-    let newcomer = knock(&server, "alice", "given up");
-    newcomer.reset();
-    // The server reads nothing of a newcomer that waits: it learns of the reset when the time is up.
-    let mut bob = server.join("bob", "given up");
-    let began = Instant::now();
-    let mut round = 0;
-    while began.elapsed() < Duration::from_millis(600) {
-        round += 1;
-        bob.send(format!("{round}"));
-        bob.settle();
+    let server = Server::start(binary, &["--probe-timeout", "500ms"], &[]);
+    for how in 0..3 {
+        let channel = format!("given up {how}");
+        let mut alice = server.join("alice", &channel);
+        let mut bob = server.join("bob", &channel);
+        bob.expect([header("alice", &channel)]);
+        let began = Instant::now();
+        let mut newcomer = knock(&server, "alice", &channel);
+        alice.expect([header("bob", &channel)]);
+        alice.expect_ping();
+        match how {
+            0 => newcomer.reset(),
+            1 => newcomer.vanish(),
+            _ => {
+                newcomer.send("behind the header");
+                newcomer.vanish();
+            }
+        }
+        while began.elapsed() < Duration::from_millis(800) {
+            bob.send_frame(PING, b"");
+            assert_eq!(bob.next_frame(), Message::Pong("".into()), "nobody joins");
+        }
+        bob.send("still there?");
+        assert_eq!(
+            alice.next_frame(),
+            Message::text("still there?"),
+            "{channel}"
+        );
+        bob.leave();
+        alice.leave();
     }
-    drop(alice);
+}
+
+/// H2.3: what stands behind the header is processed, also of a client that has gone at once.
+fn a_client_that_says_all_and_goes(binary: &Binary) {
+    let server = Server::start(binary, &[], &[]);
+    let mut watcher = server.join("watcher", "said");
+    for number in 0..50 {
+        let uid = format!("{number}");
+        let mut all = frame(TEXT, header(&uid, "said").as_bytes());
+        all.extend(frame(TEXT, b"first"));
+        all.extend(frame(TEXT, b"second"));
+        let mut client = server.open();
+        client.send_bytes(&all);
+        drop(client);
+        watcher.expect([header(&uid, "said"), "first".into(), "second".into()]);
+    }
 }
 
 /// H2.4, J1.1: no folding, no trimming, no normalisation; and the channel is part of the pair.

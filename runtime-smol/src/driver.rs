@@ -32,7 +32,8 @@ pub(crate) enum Outcome {
     Failed(io::Error),
 }
 
-/// Serves one connection to its end. `upgraded` is called when it becomes a session.
+/// Serves one connection to its end. `upgraded` is called when it is to become a session, at the moment
+/// that the gate lets it in.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     io: &IoThread<Sniff<S>>,
     entrance: &Entrance,
@@ -42,11 +43,10 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     upgraded: impl FnOnce(),
 ) -> Outcome {
     // Boxed, so that what the way in needs is gone when the session begins.
-    let (stream, rest) = match Box::pin(come_in(entrance, stream, gate)).await {
+    let (stream, rest) = match Box::pin(come_in(entrance, stream, gate, upgraded)).await {
         Ok(open) => open,
         Err(outcome) => return outcome,
     };
-    upgraded();
     let session = io.open(stream, rest, source);
     poll_fn(|cx| session.poll(io, cx)).await;
     io.forget(session.conn);
@@ -58,6 +58,7 @@ async fn come_in<S: AsyncRead + AsyncWrite + Unpin>(
     entrance: &Entrance,
     stream: S,
     gate: impl Fn() -> Gate,
+    upgraded: impl FnOnce(),
 ) -> Result<(TlsStream<Sniff<S>>, Vec<u8>), Outcome> {
     let accept = entrance.acceptor.accept(Sniff::new(stream)).into_fallible();
     let mut stream = match within(entrance.handshake_timeout, accept).await {
@@ -81,6 +82,7 @@ async fn come_in<S: AsyncRead + AsyncWrite + Unpin>(
     };
     match answer {
         Answer::Upgrade { response } => {
+            upgraded();
             let write = async {
                 stream.write_all(&response).await?;
                 stream.flush().await

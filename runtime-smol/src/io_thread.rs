@@ -29,15 +29,15 @@ pub(crate) struct IoThread<S> {
     /// Groups and connections that have something to deliver this turn.
     grown: RefCell<Vec<GroupId>>,
     touched: RefCell<Vec<ConnId>>,
-    /// Connections whose first message the node sees this turn.
-    knocking: RefCell<Vec<ConnId>>,
     /// Closing connections and when they are dropped at the latest, in order.
     lingering: RefCell<VecDeque<(Instant, ConnId)>>,
-    /// Bytes read since the last turn.
+    /// Connections whose first message the node has not seen yet.
+    held: RefCell<Vec<ConnId>>,
+    /// What was read since the last turn: bytes, and what its events cost.
     read: Cell<usize>,
     /// Messages that are coming in: since when, and what all of them hold.
     unfinished: RefCell<BTreeMap<ConnId, Instant>>,
-    held: Cell<usize>,
+    unfinished_bytes: Cell<usize>,
     /// Where plaintext is read to: one buffer for all connections of the thread.
     pub(crate) scratch: RefCell<Box<[u8]>>,
     /// A delivery's copy of the group's members.
@@ -56,11 +56,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
             turn: RefCell::default(),
             grown: RefCell::default(),
             touched: RefCell::default(),
-            knocking: RefCell::default(),
             lingering: RefCell::default(),
+            held: RefCell::default(),
             read: Cell::new(0),
             unfinished: RefCell::default(),
-            held: Cell::new(0),
+            unfinished_bytes: Cell::new(0),
             scratch: RefCell::new(vec![0; SCRATCH].into()),
             members: RefCell::default(),
         }
@@ -90,29 +90,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
         session
     }
 
-    /// How many of `wanted` bytes a connection may read before the next turn.
-    pub(crate) fn may_read(&self, wanted: usize) -> usize {
-        wanted.min(READ_MAX.saturating_sub(self.read.get()))
+    /// What was read since the last turn.
+    pub(crate) fn read(&self) -> usize {
+        self.read.get()
     }
 
     pub(crate) fn has_read(&self, count: usize) {
         self.read.set(self.read.get() + count);
     }
 
-    /// The memory of a connection's unfinished message has changed. If all of them hold too much, the
-    /// slowest is given up: a client that only drips cannot keep the others out.
-    pub(crate) fn hold(&self, conn: ConnId, before: usize, after: usize) {
-        if before == after {
+    /// The memory of a connection's unfinished message has changed, which may be another one than
+    /// before. If all of them hold too much, the slowest is given up: a client that only drips cannot
+    /// keep the others out.
+    pub(crate) fn hold(&self, conn: ConnId, before: usize, after: usize, another: bool) {
+        if before == after && (after == 0 || !another) {
             return;
         }
-        self.held.set(self.held.get() + after - before);
+        let bytes = self.unfinished_bytes.get() + after - before;
+        self.unfinished_bytes.set(bytes);
         let mut unfinished = self.unfinished.borrow_mut();
-        if after == 0 {
+        if after == 0 || another {
             unfinished.remove(&conn);
-        } else {
+        }
+        if after > 0 {
             unfinished.entry(conn).or_insert_with(Instant::now);
         }
-        while self.held.get() > self.max_message * TOGETHER {
+        while self.unfinished_bytes.get() > self.max_message * TOGETHER {
             let pace = |(&conn, since): (&ConnId, &Instant)| {
                 let session = self.session(conn)?;
                 let elapsed = since.elapsed().as_micros().max(1);
@@ -123,32 +126,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
             };
             unfinished.remove(&slowest);
             if let Some(session) = self.session(slowest) {
-                self.held.set(self.held.get() - session.give_up());
+                self.unfinished_bytes
+                    .set(self.unfinished_bytes.get() - session.give_up());
                 let (conn, fault) = (slowest, Fault::NoRoom);
                 self.report(Event::Faulted { conn, fault });
             }
         }
     }
 
+    /// A connection's first message is on its way to the node.
+    pub(crate) fn held(&self, conn: ConnId) {
+        self.held.borrow_mut().push(conn);
+    }
+
     /// Forgets a connection; its stream goes with the last reference.
     pub(crate) fn forget(&self, conn: ConnId) {
         self.groups.borrow_mut().remove(conn);
         if let Some(session) = self.session(conn) {
-            self.hold(conn, session.give_up(), 0);
+            self.hold(conn, session.give_up(), 0, false);
             self.sessions.borrow_mut()[slot(conn)] = None;
             self.free.borrow_mut().push((conn.0 & 0xffff_ffff) as u32);
-            // Whoever runs the turns may wait for the last one to go.
-            self.wake_turn();
         }
+        self.wake_turn(); // It may wait for the last one.
     }
 
     /// Hands an event to the next turn.
     pub(crate) fn report(&self, event: Event) {
         self.events.borrow_mut().push(event);
+        self.has_read(EVENT);
         self.wake_turn();
     }
 
-    fn wake_turn(&self) {
+    pub(crate) fn wake_turn(&self) {
         if let Some(waker) = self.turn.borrow().as_ref() {
             waker.wake_by_ref();
         }
@@ -219,14 +228,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
         }
     }
 
-    /// A connection's first message has been reported.
-    pub(crate) fn knocks(&self, conn: ConnId) {
-        self.knocking.borrow_mut().push(conn);
-    }
-
     /// Writes what this turn's actions queued.
     pub(crate) fn deliver(&self) {
-        for conn in self.knocking.borrow_mut().drain(..) {
+        for conn in self.held.borrow_mut().drain(..) {
             if let Some(session) = self.session(conn) {
                 session.wait();
             }
@@ -376,8 +380,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
 /// Plaintext that one read takes at most.
 const SCRATCH: usize = 64 * 1024;
 
-/// Bytes that all connections together read before a turn, and so what waits for the node.
-const READ_MAX: usize = 4 << 20;
+/// What all connections together read before a turn, and so what waits for the node.
+pub(crate) const READ_MAX: usize = 4 << 20;
+
+/// What an event counts as beside its bytes: tiny messages cost the node more than reading them.
+const EVENT: usize = 256;
 
 /// Messages of the largest size for which there is room on the way in, and as many on the way out;
 /// smaller ones share it (M4.6, L3.10).

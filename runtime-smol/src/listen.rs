@@ -125,7 +125,10 @@ pub(crate) async fn accept(
 ) {
     let mut reserve = File::open("/dev/null").ok();
     let mut warned = false;
-    loop {
+    for count in 1_u64.. {
+        if count % AT_ONCE == 0 {
+            smol::future::yield_now().await; // Those who are in have their turn.
+        }
         match listener.accept().await {
             Ok((stream, address)) => {
                 warned = false;
@@ -140,8 +143,8 @@ pub(crate) async fn accept(
                 }
                 if reserve.take().is_some() {
                     let _ = listener.get_ref().accept();
-                    reserve = File::open("/dev/null").ok();
                 }
+                reserve = File::open("/dev/null").ok();
                 Timer::after(BACK_OFF).await;
             }
             // The connection failed before it was taken: nothing is wrong with the listener.
@@ -162,6 +165,9 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
 
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: i32 = 1024;
+
+/// Connections taken in one go.
+const AT_ONCE: u64 = 16;
 
 /// The pause after a failed accept.
 const BACK_OFF: Duration = Duration::from_millis(50);

@@ -78,7 +78,6 @@ pub(crate) async fn live(
     local: Option<&str>,
 ) -> Result<(), String> {
     let executor = Rc::new(LocalExecutor::new());
-    let clock = Clock::new();
     let signals = Signals::new([Signal::Term, Signal::Int]);
     let signals = signals.map_err(|error| format!("cannot listen for signals: {error}"))?;
     let accepting: Vec<_> = bound
@@ -93,14 +92,12 @@ pub(crate) async fn live(
         .collect();
     announce(&bound.addresses, local)?;
     let stop = executor.spawn(stop(server.clone(), signals, accepting));
-    executor
-        .run(turn::run(
-            &server.io,
-            &mut node,
-            &clock,
-            &server.door.stopping,
-        ))
-        .await;
+    // A task like the connections', so that it has its turn among them.
+    let turns = executor.spawn(async move {
+        let (io, stopping) = (&server.io, &server.door.stopping);
+        turn::run(io, &mut node, &Clock::new(), stopping).await;
+    });
+    executor.run(turns).await;
     drop(stop);
     Ok(())
 }

@@ -10,7 +10,7 @@ use mles_sansio::{ConnId, Ending, Event, HEADER_MAX};
 use runtime_common::websocket::{Incoming, Reader};
 use smol::io::{AsyncRead, AsyncWrite};
 
-use crate::io_thread::IoThread;
+use crate::io_thread::{IoThread, READ_MAX};
 
 pub(crate) struct Session<S> {
     pub(crate) conn: ConnId,
@@ -36,9 +36,9 @@ pub(crate) struct Session<S> {
 pub(crate) enum Phase {
     /// The first message, out of a bounded number of bytes.
     First,
-    /// Nothing, until the node has seen its first message.
+    /// Nothing, until the node resumes it or has it wait.
     Held,
-    /// No more than may be held for it, and only to notice its end (J1): the node has it wait.
+    /// No more than may be kept for later: only its end counts (J1.10).
     Waiting,
     /// Everything.
     Open,
@@ -76,17 +76,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.read(io, cx);
         match self.phase.get() {
             Phase::Ended => Poll::Ready(()),
-            // Both close frames have crossed.
-            Phase::Closing if self.close_sent.get() && self.close_read.get() => {
-                let mut stream = self.stream.borrow_mut();
-                Pin::new(&mut *stream).poll_close(cx).map(|_| ())
-            }
-            // A client at fault is not understood any more, its close frame neither: the end of the
-            // stream tells it that all is said, and it need not wait for the connection to be dropped.
+            // Both close frames have crossed; or that of a client at fault cannot be told from the rest
+            // any more, and it learns from the end of the stream that nothing is to follow.
             Phase::Closing if self.close_sent.get() && self.finished.get() => {
                 let mut stream = self.stream.borrow_mut();
-                let _ = Pin::new(&mut *stream).poll_close(cx);
-                Poll::Pending
+                let closed = Pin::new(&mut *stream).poll_close(cx);
+                match closed {
+                    Poll::Ready(_) if self.close_read.get() => Poll::Ready(()),
+                    Poll::Ready(_) | Poll::Pending => Poll::Pending,
+                }
             }
             Phase::First | Phase::Held | Phase::Waiting | Phase::Open | Phase::Closing => {
                 Poll::Pending
@@ -96,14 +94,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// The node has accepted the header.
     pub(crate) fn resume(&self, max_message: usize) {
-        if matches!(self.phase.get(), Phase::Held | Phase::Waiting) {
+        if let Phase::Held | Phase::Waiting = self.phase.get() {
             self.phase.set(Phase::Open);
             self.reader.borrow_mut().set_max_message(max_message);
             self.wake();
         }
     }
 
-    /// The node has seen the header, and has neither accepted nor refused it.
+    /// The node has seen the header, and neither resumed nor closed the connection.
     pub(crate) fn wait(&self) {
         if self.phase.get() == Phase::Held {
             self.phase.set(Phase::Waiting);
@@ -149,36 +147,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Reads what there is, up to a turn's fair share.
     fn read(&self, io: &IoThread<S>, cx: &mut Context<'_>) {
         let mut scratch = io.scratch.borrow_mut();
-        let mut share = SHARE;
-        let mut heard = false;
+        let share = READ_MAX.min(io.read() + SHARE);
+        let mut seen = Seen::default();
         let before = self.buffered();
         loop {
-            let waiting = self.phase.get() == Phase::Waiting;
             let room = match self.phase.get() {
                 Phase::First => FIRST_MAX.saturating_sub(self.reader.borrow().buffered()),
+                Phase::Waiting => FIRST_MAX.saturating_sub(self.rest.borrow().len()),
                 Phase::Open => scratch.len(),
                 // What comes from a client at fault is not understood any more, but taken for a while:
                 // a socket closed over unread bytes may take the close frame back.
-                Phase::Closing if self.patience.get() == 0 => break,
-                Phase::Closing => scratch.len(),
-                Phase::Waiting => match FIRST_MAX.saturating_sub(self.rest.borrow().len()) {
-                    0 => break,
-                    room => room,
-                },
-                Phase::Held | Phase::Ended => break,
+                Phase::Closing => scratch.len().min(self.patience.get()),
+                Phase::Held | Phase::Ended => 0,
             };
+            if room == 0 {
+                break;
+            }
+            let waiting = self.phase.get() == Phase::Waiting;
             if !waiting && !self.rest.borrow().is_empty() {
-                let rest = self.rest.take();
                 // At most what was read before the hold; it fits.
+                let rest = self.rest.take();
                 scratch[..rest.len()].copy_from_slice(&rest);
-                heard |= self.parse(io, &mut scratch[..rest.len()]);
+                self.parse(io, &mut scratch[..rest.len()], &mut seen);
                 continue;
             }
             if self.finished.get() && self.phase.get() == Phase::Open {
                 break; // The node's answer is on its way.
             }
-            let room = room.min(io.may_read(share));
+            let room = room.min(share.saturating_sub(io.read()));
             if room == 0 {
+                io.wake_turn();
                 cx.waker().wake_by_ref();
                 break;
             }
@@ -196,7 +194,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     break;
                 }
                 Poll::Ready(Ok(count)) => {
-                    share = share.saturating_sub(count);
                     io.has_read(count);
                     if self.phase.get() == Phase::Closing {
                         self.patience.set(self.patience.get().saturating_sub(count));
@@ -204,36 +201,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     if waiting {
                         self.rest.borrow_mut().extend_from_slice(&scratch[..count]);
                     } else {
-                        heard |= self.parse(io, &mut scratch[..count]);
+                        self.parse(io, &mut scratch[..count], &mut seen);
                     }
                 }
                 Poll::Pending => break,
             }
         }
         drop(scratch);
-        io.hold(self.conn, before, self.buffered());
-        if heard && self.phase.get() == Phase::Open {
+        io.hold(self.conn, before, self.buffered(), seen.message);
+        if seen.ping {
+            io.touch(self.conn);
+        }
+        let counts = matches!(self.phase.get(), Phase::First | Phase::Open);
+        if counts && seen.anything && !(seen.message || seen.pong || self.finished.get()) {
             io.report(Event::Heard { conn: self.conn });
         }
     }
 
-    /// Turns plaintext into events. Says whether something came that is no event by itself.
-    fn parse(&self, io: &IoThread<S>, bytes: &mut [u8]) -> bool {
+    /// Turns plaintext into events.
+    fn parse(&self, io: &IoThread<S>, bytes: &mut [u8], seen: &mut Seen) {
         let conn = self.conn;
         let mut at = 0;
-        let mut silent = true;
         while at < bytes.len() {
             match self.phase.get() {
-                Phase::Held | Phase::Waiting => {
+                Phase::Held => {
                     self.rest.replace(bytes[at..].to_vec());
-                    return false;
+                    return;
                 }
-                Phase::Ended => return false,
+                Phase::Waiting | Phase::Ended => return,
                 Phase::First | Phase::Open | Phase::Closing => {}
             }
             if self.finished.get() {
-                return false;
+                return;
             }
+            seen.anything = true;
             let (used, item) = self.reader.borrow_mut().read(&mut bytes[at..]);
             at += used;
             let closing = self.phase.get() == Phase::Closing;
@@ -241,19 +242,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Some(Ok(Incoming::Message(frame))) if !closing => {
                     if self.phase.get() == Phase::First {
                         self.phase.set(Phase::Held);
-                        io.knocks(conn);
+                        io.held(conn);
                     }
-                    silent = false;
+                    seen.message = true;
                     io.report(Event::Frame { conn, frame });
                 }
                 Some(Ok(Incoming::Ping(payload))) => {
                     io.groups.borrow_mut().pong(conn, payload);
-                    io.touch(conn);
-                    io.report(Event::Heard { conn });
-                    silent = false;
+                    seen.ping = true;
                 }
-                Some(Ok(Incoming::Pong)) if !closing => {
-                    silent = false;
+                // One tells as much as many.
+                Some(Ok(Incoming::Pong)) if !closing && !seen.pong => {
+                    seen.pong = true;
                     io.report(Event::Pong { conn });
                 }
                 Some(Ok(Incoming::Close { .. })) => {
@@ -273,8 +273,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Some(Ok(Incoming::Message(_) | Incoming::Pong)) | None => {}
             }
         }
-        silent
     }
+}
+
+/// What one read has brought: however much of it there is, the node hears of it once, messages excepted.
+#[derive(Default)]
+struct Seen {
+    anything: bool,
+    message: bool,
+    ping: bool,
+    pong: bool,
 }
 
 /// Bytes of a connection that may be buffered before its first message is accepted (H2.2).
@@ -283,5 +291,5 @@ const FIRST_MAX: usize = 8 * 1024;
 /// Bytes taken from a connection that is being closed.
 const PATIENCE: usize = 1 << 20;
 
-/// Bytes that one turn reads from one connection before it is another's turn.
+/// What is read from one connection before it is another's turn.
 const SHARE: usize = 64 * 1024;

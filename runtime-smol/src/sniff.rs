@@ -1,4 +1,8 @@
-//! A stream that looks at the very first byte: what does not begin like TLS never reaches it.
+//! A stream that looks at the very first byte, for what does not begin like TLS never reaches it, and
+//! that now and then says there is nothing to read.
+//!
+//! TLS reads until it has plaintext, and a client can send records without any for as long as it likes
+//! (empty ones between changes of keys). It must not have the thread for itself meanwhile.
 
 use std::io;
 use std::pin::Pin;
@@ -10,6 +14,8 @@ use smol::io::{AsyncRead, AsyncWrite};
 pub(crate) struct Sniff<S> {
     stream: S,
     first: Option<u8>,
+    /// Bytes read since there was last nothing to read.
+    taken: usize,
 }
 
 impl<S> Sniff<S> {
@@ -17,6 +23,7 @@ impl<S> Sniff<S> {
         Self {
             stream,
             first: None,
+            taken: 0,
         }
     }
 
@@ -32,7 +39,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sniff<S> {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        if self.taken >= AT_ONCE {
+            self.taken = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        match read {
+            Poll::Ready(Ok(count)) => self.taken += count,
+            Poll::Ready(Err(_)) | Poll::Pending => self.taken = 0,
+        }
         if self.first.is_none()
             && let Poll::Ready(Ok(1..)) = read
         {
@@ -73,3 +89,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Sniff<S> {
 
 /// The first byte of every TLS connection: a record of type handshake (RFC 8446 section 5.1).
 const HANDSHAKE: u8 = 0x16;
+
+/// Ciphertext that is read before it is another connection's turn: somewhat more than a session takes of
+/// its own accord.
+const AT_ONCE: usize = 128 * 1024;

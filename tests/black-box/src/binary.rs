@@ -85,7 +85,8 @@ fn place() -> Vec<String> {
         other => other.to_owned(),
     });
     let mut target = profile.parent().unwrap();
-    if !target.join("CACHEDIR.TAG").exists() {
+    // Cargo keeps this file in the root of each target directory, whoever made that.
+    if !target.join(".rustc_info.json").exists() {
         options.extend(["--target".to_owned(), name(target)]);
         target = target.parent().unwrap();
     }

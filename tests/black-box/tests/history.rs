@@ -30,7 +30,7 @@ fn replay(server: &Server, channel: &str) -> Vec<String> {
     texts.filter(|text| !text.starts_with("{\"uid\"")).collect()
 }
 
-/// J2.1, M3.3: the newest 200 unless configured, and announcements by themselves.
+/// J2.1, J3.7, M3.3: the newest 200 unless configured, and announcements by themselves.
 fn the_newest_messages(binary: &Binary) {
     for (args, limit) in [(&[][..], 200), (&["--limit", "7"], 7)] {
         let server = Server::start(binary, args, &[]);
@@ -61,7 +61,7 @@ fn no_history(binary: &Binary) {
     assert!(server.join("bob", "nothing").leave().is_empty());
 }
 
-/// M3.6, M3.8: the oldest go when the bytes are used up; what is too large by itself is only distributed.
+/// M3.5, M3.6, M3.8: the oldest go when the bytes are used up; what is too large by itself is only distributed.
 fn bytes_of_a_channel(binary: &Binary) {
     let server = Server::start(binary, &["--history-channel-bytes", "10KiB"], &[]);
     let mut alice = server.join("alice", "bytes");

@@ -195,7 +195,7 @@ fn names_are_bytes(binary: &Binary) {
     }
 }
 
-/// J2.1, J2.3, J2.5, J3.3 to J3.6, J3.8, J3.9, L1.2: who joins is told to the others, once in the history; who
+/// J2.1, J2.3, J2.5, J3.3, J3.4, J3.5, J3.6, J3.8, J3.9, L1.2: who joins is told to the others, once in the history; who
 /// leaves is not told.
 fn announcements(binary: &Binary) {
     let server = Server::start(binary, &[], &[]);
@@ -247,7 +247,7 @@ fn pings_and_their_answers(binary: &Binary) {
             message => assert_eq!(message, Message::text("talk"), "no pong is distributed"),
         }
     }
-    assert!((2..=6).contains(&pings), "{pings} pings");
+    assert!((2..=8).contains(&pings), "{pings} pings");
     answers.send("at the end");
     talks.expect(["at the end"]);
 }
@@ -260,7 +260,7 @@ fn silence_ends_a_session(binary: &Binary) {
     // Receiving has tungstenite answer at the next call: so nothing is received until it is over.
     server.log().wait_for("violated NoAnswer").unwrap();
     let took = began.elapsed();
-    assert!((900..1900).contains(&took.as_millis()), "{took:?}");
+    assert!((900..5000).contains(&took.as_millis()), "{took:?}");
     for _ in 0..3 {
         silent.expect_ping();
     }

@@ -36,7 +36,7 @@ fn two(server: &Server, channel: &str) -> (Client, Client) {
     (alice, bob)
 }
 
-/// M1.1, M1.2, M1.4, M1.7: as they are, empty ones too, to others and to the history, and not back.
+/// M1.1, M1.2, M1.4, M1.7, J2.2: as they are, empty ones too, to others and to the history, and not back.
 fn types_and_bytes(binary: &Binary) {
     let server = Server::start(binary, &[], &[]);
     let (mut alice, mut bob) = two(&server, "types");

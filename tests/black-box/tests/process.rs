@@ -11,6 +11,7 @@ suite! {
     refuses_to_start,
     help_and_version,
     variables_and_options,
+    what_is_logged,
     the_port_it_has,
     several_addresses,
     too_few_descriptors,
@@ -181,6 +182,21 @@ fn variables_and_options(binary: &Binary) {
             warnings.len() == 1 && warnings[0].contains("MLES_LIMT"),
             "{warnings:?}"
         );
+    }
+}
+
+/// Who is on which channel is known at debug level alone, and what they say at none.
+fn what_is_logged(binary: &Binary) {
+    for level in ["info", "debug", "trace"] {
+        let server = Server::start(binary, &[], &[("RUST_LOG", level)]);
+        let mut alice = server.join("a certain person", "a certain place");
+        alice.send("a certain message");
+        alice.send_frame(0x83, b"a certain mistake");
+        alice.expect_close(1002);
+        let lines = server.log().lines().join("\n");
+        assert!(!lines.contains("a certain m"), "{lines}");
+        let known = lines.contains("a certain person") && lines.contains("a certain place");
+        assert_eq!(known, level != "info", "{lines}");
     }
 }
 

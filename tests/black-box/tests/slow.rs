@@ -64,7 +64,7 @@ fn publish_until_lagging(
     panic!("{size} bytes a thousand times, and nobody is lagging");
 }
 
-/// L2.2, L2.4, L2.5, L2.7: the others get everything at once; the one that reads again finds a prefix
+/// L2.2, L2.4, L2.5, L2.7, L3.1, L3.3, X1.3: the others get everything at once; the one that reads again finds a prefix
 /// without holes, then 4008, and gets all the rest from the history.
 fn a_stalled_reader_stalls_nobody(binary: &Binary) {
     let server = Server::start(binary, &["--history-channel-bytes", "64MiB"], &[]);

@@ -65,23 +65,24 @@ fn log_to_stderr() {
 
 /// Everything that can fail, before the first connection; then the server's life.
 fn start(config: &Config) -> Result<(), String> {
+    // What can fail comes first: a start that fails says one line.
+    let key = config.key.read()?;
+    let key = key.and_then(|key| Key::new(key.as_bytes()));
+    let bound = listen::bind(&config.listen)?;
+    let identity = identity(config)?;
+    let fingerprint = tls::fingerprint(identity.certificate());
     for name in config::unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
         tracing::warn!("unknown environment variable {name}: see mles --help");
     }
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    let key = config.key.read()?;
-    let key = key.and_then(|key| Key::new(key.as_bytes()));
+    for remark in &bound.remarks {
+        tracing::info!("{remark}");
+    }
     let descriptors = limits::raise_descriptors(config.max_sessions, config.filelimit);
     if let Some(remark) = &descriptors.shortage {
         tracing::warn!("{remark}");
-    }
-    let identity = identity(config)?;
-    let fingerprint = tls::fingerprint(identity.certificate());
-    let bound = listen::bind(&config.listen)?;
-    for remark in &bound.remarks {
-        tracing::info!("{remark}");
     }
     let mut seed = [0; 32];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut seed)

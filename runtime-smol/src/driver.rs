@@ -64,7 +64,7 @@ async fn come_in<S: AsyncRead + AsyncWrite + Unpin>(
     let mut stream = match within(entrance.handshake_timeout, accept).await {
         Some(Ok(stream)) => stream,
         Some(Err((_, mut stream))) if stream.is_plain_http() => {
-            farewell(&mut stream, &Refusal::PlainHttp.response()).await;
+            farewell(&mut stream, &Refusal::PlainHttp.response(), |it| it).await;
             return Err(Outcome::Answered(400));
         }
         Some(Err((error, _))) => return Err(Outcome::Failed(error)),
@@ -76,7 +76,7 @@ async fn come_in<S: AsyncRead + AsyncWrite + Unpin>(
         Some(Ok(answer)) => answer,
         Some(Err(error)) => return Err(Outcome::Failed(error)),
         None => {
-            farewell(&mut stream, &Refusal::HeadTimeout.response()).await;
+            farewell(&mut stream, &Refusal::HeadTimeout.response(), below_tls).await;
             return Err(Outcome::Answered(408));
         }
     };
@@ -94,7 +94,7 @@ async fn come_in<S: AsyncRead + AsyncWrite + Unpin>(
             }
         }
         Answer::Close { response, status } => {
-            farewell(&mut stream, &response).await;
+            farewell(&mut stream, &response, below_tls).await;
             Err(Outcome::Answered(status))
         }
     }
@@ -129,11 +129,17 @@ async fn request<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Writes a last answer, closes, and waits a little for the other end to have read it: dropping a
-/// socket with unread data would take the answer back.
-async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, response: &[u8]) {
+/// socket with unread data would take the answer back. What comes is taken `below` TLS, which has said
+/// goodbye.
+async fn farewell<S: AsyncWrite + Unpin, R: AsyncRead + Unpin>(
+    stream: &mut S,
+    response: &[u8],
+    below: impl FnOnce(&mut S) -> &mut R,
+) {
     let goodbye = async {
         stream.write_all(response).await?;
         stream.close().await?;
+        let stream = below(stream);
         let mut rest = [0; 4096];
         let mut left = FAREWELL_BYTES;
         loop {
@@ -145,6 +151,10 @@ async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, response: &
         }
     };
     let _ = within(FAREWELL_TIMEOUT, goodbye).await;
+}
+
+fn below_tls<S>(stream: &mut TlsStream<S>) -> &mut S {
+    stream.get_mut().0
 }
 
 async fn within<T>(span: Duration, future: impl Future<Output = T>) -> Option<T> {

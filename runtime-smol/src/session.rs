@@ -27,6 +27,8 @@ pub(crate) struct Session<S> {
     finished: Cell<bool>,
     /// Its close frame has arrived.
     close_read: Cell<bool>,
+    /// TLS has said goodbye: what still comes is not even decrypted.
+    shut: Cell<bool>,
     /// Bytes that are still taken from it, and thrown away, while it closes.
     patience: Cell<usize>,
 }
@@ -61,6 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             close_sent: Cell::new(false),
             finished: Cell::new(false),
             close_read: Cell::new(false),
+            shut: Cell::new(false),
             patience: Cell::new(PATIENCE),
         }
     }
@@ -79,6 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             // Both close frames have crossed; or that of a client at fault cannot be told from the rest
             // any more, and it learns from the end of the stream that nothing is to follow.
             Phase::Closing if self.close_sent.get() && self.finished.get() => {
+                self.shut.set(true);
                 let mut stream = self.stream.borrow_mut();
                 let closed = Pin::new(&mut *stream).poll_close(cx);
                 match closed {
@@ -182,7 +186,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             let read = {
                 let mut stream = self.stream.borrow_mut();
-                Pin::new(&mut *stream).poll_read(cx, &mut scratch[..room])
+                if self.shut.get() {
+                    Pin::new(stream.get_mut().0).poll_read(cx, &mut scratch[..room])
+                } else {
+                    Pin::new(&mut *stream).poll_read(cx, &mut scratch[..room])
+                }
             };
             match read {
                 Poll::Ready(Ok(0) | Err(_)) => {

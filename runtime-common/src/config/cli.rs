@@ -17,7 +17,7 @@ use super::Exit;
     after_help = AFTER_HELP
 )]
 pub(super) struct Cli {
-    /// Address to accept on: IPv4, [IPv6] or IPv6, with a port of its own or that of --port.
+    /// Address to accept on: IPv4, or IPv6 in brackets, with a port of its own or that of --port.
     /// Repeatable; MLES_LISTEN takes a list separated by commas.
     /// [default: 127.0.0.1 and ::1; with --tls-cert all addresses, IPv6 and IPv4]
     #[arg(

@@ -116,12 +116,7 @@ async fn request<S: AsyncRead + AsyncWrite + Unpin>(
         let (answer, used) = match http::parse_head(head) {
             Ok(Some((request, used))) => (http::respond(&request, gate()), used),
             Ok(None) => continue,
-            Err(refusal) => {
-                return Ok(Answer::Close {
-                    response: refusal.response(),
-                    status: refusal.status(),
-                });
-            }
+            Err(refusal) => return Ok(refusal.answer(true)),
         };
         head.drain(..used);
         return Ok(answer);

@@ -372,7 +372,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
             }
             return;
         }
-        let waker = session.waker();
+        let waker = session.waker.borrow();
         self.flush(&session, &mut Context::from_waker(&waker));
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct Session<S> {
     reader: RefCell<Reader>,
     /// Plaintext that was read before reading was held.
     rest: RefCell<Vec<u8>>,
-    waker: RefCell<Waker>,
+    pub(crate) waker: RefCell<Waker>,
     pub(crate) phase: Cell<Phase>,
     /// The socket takes no more; its task is woken when it does.
     pub(crate) blocked: Cell<bool>,
@@ -142,10 +142,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     pub(crate) fn wake(&self) {
         self.waker.borrow().wake_by_ref();
-    }
-
-    pub(crate) fn waker(&self) -> Waker {
-        self.waker.borrow().clone()
     }
 
     /// Reads what there is, up to a turn's fair share.

@@ -123,8 +123,8 @@ impl Refusal {
         self.write(true)
     }
 
-    /// The answer to a request; a HEAD request gets no body (RFC 9110 section 9.3.2).
-    pub(super) fn answer(self, with_body: bool) -> Answer {
+    /// The answer to a request, with its body unless that was HEAD (RFC 9110 section 9.3.2).
+    pub fn answer(self, with_body: bool) -> Answer {
         Answer::Close {
             response: self.write(with_body),
             status: self.status(),

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::event::{ConnId, Entry, Name};
 use crate::header;
 use crate::history::{Bounds, History};
+use crate::time::Instant;
 
 /// What a channel costs beyond its name and its history (M3.5).
 const CHANNEL_COST: u64 = 256;
@@ -66,12 +67,14 @@ pub(crate) struct Channels {
     by_id: BTreeMap<GroupId, Channel>,
     by_name: BTreeMap<Name, GroupId>,
     next_id: u64,
-    /// Channels with history, by an activity that may be out of date, but is never too new.
+    /// Channels that may lose history, by an activity that may be out of date, but is never too new:
+    /// those with entries that are not in `holding`.
     by_activity: BTreeSet<(u64, GroupId)>,
     /// Channels without members, by their last activity.
     idle: BTreeSet<(u64, GroupId)>,
-    /// Channels of which replays hold something that the history has dropped.
-    holding: BTreeSet<GroupId>,
+    /// Channels of which replays hold something that the history has dropped, by the deadline of the
+    /// first such replay.
+    holding: BTreeSet<(Instant, GroupId)>,
     /// What all channels cost.
     cost: u64,
     /// Sequence numbers start above all that were used on channels forgotten since.
@@ -80,10 +83,11 @@ pub(crate) struct Channels {
 
 /// What has to give way when the budget is exceeded.
 pub(crate) enum Excess {
-    /// The replay of this connection holds what the history has dropped (L3.9).
-    Replay(ConnId),
     /// A step was made: a channel has lost its oldest frame (M3.7), or the index knows its activity.
     Step,
+    /// No channel may lose anything any more, and the replay of this connection holds what the history
+    /// has dropped (L3.9).
+    Replay(ConnId),
     /// Nothing is left to drop.
     Nothing,
 }
@@ -132,7 +136,7 @@ impl Channels {
     ) -> Option<R> {
         let channel = self.by_id.get_mut(&id)?;
         let (cost, idle) = (channel.cost(), channel.members.is_empty());
-        let (last_ts, held) = (channel.last_ts, channel.history.holder().is_some());
+        let (last_ts, held) = (channel.last_ts, channel.history.held_until());
         let result = change(channel);
         self.cost = self.cost - cost + channel.cost();
         if idle {
@@ -146,15 +150,22 @@ impl Channels {
         if idle {
             self.idle.insert((channel.last_ts, id));
         }
-        if channel.indexed.is_none() && !empty {
-            channel.indexed = Some(channel.last_ts);
-            self.by_activity.insert((channel.last_ts, id));
+        let holds = channel.history.held_until();
+        if holds != held {
+            held.map(|until| self.holding.remove(&(until, id)));
+            holds.map(|until| self.holding.insert((until, id)));
         }
-        match (held, channel.history.holder().is_some()) {
-            (false, true) => self.holding.insert(id),
-            (true, false) => self.holding.remove(&id),
-            (false, false) | (true, true) => false,
-        };
+        match channel.indexed {
+            None if !empty && holds.is_none() => {
+                channel.indexed = Some(channel.last_ts);
+                self.by_activity.insert((channel.last_ts, id));
+            }
+            Some(indexed) if holds.is_some() => {
+                channel.indexed = None;
+                self.by_activity.remove(&(indexed, id));
+            }
+            Some(_) | None => {}
+        }
         Some(result)
     }
 
@@ -167,15 +178,13 @@ impl Channels {
         self.by_id.len()
     }
 
-    /// Makes one step towards the budget, or says what the caller has to do for it. What only
-    /// replays hold goes before anybody's history (L3.9, M3.7).
+    /// Makes one step towards the budget, or says what the caller has to do for it: the quietest
+    /// history goes first (M3.7), and a replay only when no other history is left (L3.9).
     pub(crate) fn relieve(&mut self) -> Excess {
-        let holding = self.holding.first().and_then(|id| self.by_id.get(id));
-        if let Some(conn) = holding.and_then(|channel| channel.history.holder()) {
-            return Excess::Replay(conn);
-        }
         let Some((indexed, id)) = self.by_activity.pop_first() else {
-            return Excess::Nothing;
+            let holding = self.holding.first().and_then(|(_, id)| self.by_id.get(id));
+            let holder = holding.and_then(|channel| channel.history.holder());
+            return holder.map_or(Excess::Nothing, Excess::Replay);
         };
         // `update` puts the channel back where its activity belongs, if it has entries.
         self.update(id, |channel| {
@@ -213,7 +222,9 @@ impl Channels {
         if let Some(indexed) = channel.indexed {
             self.by_activity.remove(&(indexed, id));
         }
-        self.holding.remove(&id);
+        if let Some(until) = channel.history.held_until() {
+            self.holding.remove(&(until, id));
+        }
         self.cost -= channel.cost();
         self.seq_floor = self.seq_floor.max(channel.seq);
         Some(channel.name)

@@ -9,6 +9,7 @@ use core::ops::Bound;
 use crate::event::{ConnId, Entry};
 use crate::frame::Frame;
 use crate::seed::NodeId;
+use crate::time::Instant;
 
 /// What a stored frame costs beyond its payload and its sender's uid (M3.5).
 const ENTRY_COST: u64 = 64;
@@ -68,6 +69,8 @@ struct Stored {
 #[derive(Clone, Debug)]
 struct Replay {
     conn: ConnId,
+    /// When it has to be over.
+    deadline: Instant,
     /// What its list costs.
     cost: u64,
     /// Entries that it holds and the history does not, each at the first replay that does. They are
@@ -159,7 +162,11 @@ impl History {
 
     /// The history as frames, oldest first, held for `conn` until `end_replay` of the tick that is
     /// given back; `None` if there is nothing to replay.
-    pub(crate) fn start_replay(&mut self, conn: ConnId) -> Option<(u64, Arc<[Frame]>)> {
+    pub(crate) fn start_replay(
+        &mut self,
+        conn: ConnId,
+        deadline: Instant,
+    ) -> Option<(u64, Arc<[Frame]>)> {
         if self.is_empty() {
             return None;
         }
@@ -168,7 +175,13 @@ impl History {
         let cost = frames.len() as u64 * REPLAY_COST;
         self.held += cost;
         let limbo = Vec::new();
-        self.replays.insert(self.tick, Replay { conn, cost, limbo });
+        let replay = Replay {
+            conn,
+            deadline,
+            cost,
+            limbo,
+        };
+        self.replays.insert(self.tick, replay);
         Some((self.tick, frames))
     }
 
@@ -185,10 +198,18 @@ impl History {
         }
     }
 
-    /// The connection of a replay that holds something only replays hold.
+    /// The connection of the first replay that holds something only replays hold.
     pub(crate) fn holder(&self) -> Option<ConnId> {
-        let first = self.holding.first()?;
-        self.replays.get(first).map(|replay| replay.conn)
+        self.first_holding().map(|replay| replay.conn)
+    }
+
+    /// When that replay has to be over.
+    pub(crate) fn held_until(&self) -> Option<Instant> {
+        self.first_holding().map(|replay| replay.deadline)
+    }
+
+    fn first_holding(&self) -> Option<&Replay> {
+        self.replays.get(self.holding.first()?)
     }
 
     /// The entries in history order.

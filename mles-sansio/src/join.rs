@@ -71,16 +71,16 @@ impl Node {
     /// and live stream nothing is lost, repeated or reordered (J2.3).
     fn join(&mut self, now: Now, conn: ConnId, uid: &Name, channel: &Name) {
         let group = self.channels.open(channel);
+        let deadline = now.mono + self.config.replay_timeout;
         let replay = self.channels.update(group, |channel| {
             let waiting = None;
             channel
                 .members
                 .insert(uid.clone(), Member { conn, waiting });
-            channel.history.start_replay(conn)
+            channel.history.start_replay(conn, deadline)
         });
         let flow = match replay.flatten() {
             Some((tick, frames)) => {
-                let deadline = now.mono + self.config.replay_timeout;
                 self.timers.arm(deadline, Timer::Replay(conn)); // L3.7
                 self.emit(Action::Replay { conn, frames });
                 Flow::Replaying { tick, deadline }

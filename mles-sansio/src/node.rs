@@ -426,8 +426,8 @@ impl Node {
                 return;
             }
             match self.channels.relieve() {
-                Excess::Replay(conn) => self.lag(conn, LagCause::HistoryBudget),
                 Excess::Step => {}
+                Excess::Replay(conn) => self.lag(conn, LagCause::HistoryBudget),
                 Excess::Nothing => return,
             }
         }

@@ -255,7 +255,7 @@ impl Check {
     }
 
     fn channel_bytes(&mut self, given: Option<Given>, total: u64) -> u64 {
-        let within = HISTORY_CHANNEL_BYTES.min(total);
+        let within = HISTORY_CHANNEL_BYTES.min(total / 4);
         self.value(given, within, |text| match units::size(text, &(0..=1024 * GIB))? {
             bytes if bytes > total => Err(format!(
                 "{text} is more than --history-bytes, which is {}: lower it, or raise --history-bytes",
@@ -338,7 +338,8 @@ pub const LOCAL_PORT: u16 = 8077;
 pub const TLS_PORT: u16 = 443;
 /// Default of [`Config::limit`] (M3.3).
 pub const LIMIT: u32 = 200;
-/// Default of [`Config::history_channel_bytes`] (M3.6), or less where [`Config::history_bytes`] is.
+/// Default of [`Config::history_channel_bytes`] (M3.6). A smaller [`Config::history_bytes`] makes it a
+/// quarter of that, so that a channel and what joiners still take of it fit together (L3.9).
 pub const HISTORY_CHANNEL_BYTES: u64 = 8 * MIB;
 /// Default of [`Config::history_bytes`] (M3.7).
 pub const HISTORY_BYTES: u64 = 64 * MIB;

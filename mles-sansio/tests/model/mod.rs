@@ -1,8 +1,8 @@
 //! A model of one server, written from the clauses of `spec/client.md` with naive data structures:
 //! everything is looked for by going through all of it, and whatever can be computed anew is.
 //!
-//! It does not say in which order two things happen that the text leaves open: the session that
-//! gives way first when replays hold too much (L3.9) is taken from the node and judged here.
+//! Of two replays that began at the same moment, the text leaves open which gives way first (L3.9): it
+//! is taken from the node and judged here.
 
 mod clients;
 pub(crate) mod sim;
@@ -330,28 +330,42 @@ impl Model {
     /// it, in turn.
     pub(crate) fn keep_total(&mut self, lags: &mut VecDeque<u64>) {
         while self.total() > self.config.history_bytes {
-            let limbo = self.limbo();
-            if !limbo.is_empty() {
-                let conn = lags.pop_front().expect("L3.9: replays give way first");
-                let Some(State::Member {
-                    replay: Some((_, held)),
-                    ..
-                }) = self.sessions.get(&conn)
-                else {
-                    panic!("L3.9: {conn} has no replay");
-                };
-                assert!(held.iter().any(|n| limbo.contains(n)), "L3.9: not {conn}");
-                self.lag(conn);
+            let holding = self.holding();
+            let held: BTreeSet<String> = holding.values().map(|(_, name)| name.clone()).collect();
+            let active = self.channels.iter_mut();
+            let active = active.filter(|(name, c)| !c.history.is_empty() && !held.contains(*name));
+            if let Some((_, oldest)) = active.min_by_key(|(_, c)| (c.last, c.born)) {
+                oldest.history.remove(0); // M3.7
+                self.forget_empty();
                 continue;
             }
-            let active = self.channels.values_mut().filter(|c| !c.history.is_empty());
-            let Some(oldest) = active.min_by_key(|c| (c.last, c.born)) else {
+            let Some(first) = holding.values().map(|(since, _)| *since).min() else {
                 break;
             };
-            oldest.history.remove(0); // M3.7
-            self.forget_empty();
+            let conn = lags.pop_front().expect("L3.9: replays give way last");
+            let (since, _) = holding.get(&conn).expect("L3.9: its replay holds nothing");
+            assert_eq!(*since, first, "L3.9: not {conn}");
+            self.lag(conn);
         }
         assert!(lags.is_empty(), "L3.9: no reason for {lags:?} to lag");
+    }
+
+    /// The sessions whose replays hold entries that have left the history: since when, and where.
+    fn holding(&self) -> BTreeMap<u64, (Micros, String)> {
+        let limbo = self.limbo();
+        let holding = self.sessions.iter().filter_map(|(&conn, state)| {
+            let State::Member {
+                pair: (_, name),
+                replay: Some((since, held)),
+                ..
+            } = state
+            else {
+                return None;
+            };
+            let holds = held.iter().any(|n| limbo.contains(n));
+            holds.then(|| (conn, (*since, name.clone())))
+        });
+        holding.collect()
     }
 
     /// Entries that only unfinished replays hold.

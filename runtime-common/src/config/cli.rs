@@ -66,7 +66,7 @@ pub(super) struct Cli {
     pub(super) limit: Option<OsString>,
 
     /// Bytes kept per channel; 0 keeps none, at most --history-bytes.
-    /// [default: 8MiB, or --history-bytes if that is less]
+    /// [default: 8MiB, or a quarter of --history-bytes if that is less]
     #[arg(
         long,
         value_name = "SIZE",

@@ -182,7 +182,7 @@ fn a_small_total_bounds_the_default_of_a_channel() {
         load("--history-bytes 1MiB", &[])
             .unwrap()
             .history_channel_bytes,
-        1 << 20
+        256 << 10
     );
     assert_eq!(
         load("--history-bytes 1GiB", &[])

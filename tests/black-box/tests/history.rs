@@ -82,7 +82,13 @@ fn bytes_of_a_channel(binary: &Binary) {
 
 /// M3.7: the channel whose last activity is the oldest loses first.
 fn bytes_of_all_channels(binary: &Binary) {
-    let server = Server::start(binary, &["--history-bytes", "64KiB"], &[]);
+    let args = [
+        "--history-bytes",
+        "64KiB",
+        "--history-channel-bytes",
+        "32KiB",
+    ];
+    let server = Server::start(binary, &args, &[]);
     let message = |number: usize| format!("{number:04} {}", "x".repeat(9_995));
     let mut members: Vec<_> = ["old", "new"]
         .iter()

@@ -16,6 +16,7 @@ suite! {
     a_lagging_member_can_be_replaced,
     large_messages_reach_who_reads,
     a_replay_that_nobody_takes,
+    a_joiner_on_a_full_server,
 }
 
 const SIZE: usize = 64 * 1024;
@@ -216,4 +217,35 @@ fn a_replay_that_nobody_takes(binary: &Binary) {
         }
     }
     assert!(got < 150);
+}
+
+/// L3.9, M3.7, J2.4: where all memory for history is in use, quiet channels lose theirs before a joiner on
+/// a busy one loses what it is still to be sent.
+fn a_joiner_on_a_full_server(binary: &Binary) {
+    let args = [
+        "--history-bytes",
+        "24MiB",
+        "--history-channel-bytes",
+        "12MiB",
+        "--outbox",
+        "8MiB",
+    ];
+    let server = Server::start(binary, &args, &[]);
+    for quiet in ["old", "older"] {
+        let mut member = server.join("member", quiet);
+        (0..200).for_each(|number| member.send(numbered(number, SIZE)));
+        member.settle();
+    }
+    let mut publisher = server.join("publisher", "busy");
+    (0..150).for_each(|number| publisher.send(numbered(number, SIZE)));
+    publisher.settle();
+    let mut joiner = Client::open(server.narrow_tls());
+    joiner.send_bytes(&frame(TEXT, header("joiner", "busy").as_bytes()));
+    publisher.expect([header("joiner", "busy")]);
+    (150..250).for_each(|number| publisher.send(numbered(number, SIZE)));
+    publisher.settle();
+    joiner.expect([header("publisher", "busy")]);
+    joiner.expect((0..250).map(|number| numbered(number, SIZE)));
+    assert!(joiner.leave().is_empty());
+    assert!(!is_lagging(&server));
 }

@@ -16,7 +16,7 @@ mod layer;
 mod listen;
 mod units;
 
-pub use key::{KeySource, MAX_KEY, SharedKey};
+pub use key::{KeySource, MAX_KEY};
 pub use listen::Listen;
 
 use cli::Cli;
@@ -313,7 +313,7 @@ impl Check {
                 ));
                 KeySource::None
             }
-            (Some(text), None) => SharedKey::new(text.as_encoded_bytes()).map_or_else(
+            (Some(text), None) => key::key_of(text.as_encoded_bytes()).map_or_else(
                 |error| {
                     self.mistakes.push(format!(
                         "{KEY_VARIABLE} {error}: set it to the shared key, or unset it"

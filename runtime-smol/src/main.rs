@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use mles_sansio::{Key, Node, Seed};
+use mles_sansio::{Node, Seed};
 use runtime_common::config::{self, Config};
 use runtime_common::limits;
 use runtime_common::local_certificate::{self, Origin};
@@ -67,7 +67,6 @@ fn log_to_stderr() {
 fn start(config: &Config) -> Result<(), String> {
     // What can fail comes first: a start that fails says one line.
     let key = config.key.read()?;
-    let key = key.and_then(|key| Key::new(key.as_bytes()));
     let bound = listen::bind(&config.listen)?;
     let identity = identity(config)?;
     let fingerprint = tls::fingerprint(identity.certificate());

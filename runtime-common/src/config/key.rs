@@ -1,16 +1,13 @@
 //! The shared key of the clients (A1): where it comes from and how it is read.
 
-use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use mles_sansio::Key;
+
 /// The longest key, in bytes: far beyond any passphrase, short enough to notice a file that is no key.
 pub const MAX_KEY: usize = 4096;
-
-/// The shared key (A1.1), any bytes, never empty. It has no text form: not `Display`, and `Debug` shows nothing of it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SharedKey(Vec<u8>);
 
 /// Where the shared key comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,33 +15,9 @@ pub enum KeySource {
     /// There is none: everybody may join (A2.3).
     None,
     /// `MLES_KEY`.
-    Environment(SharedKey),
+    Environment(Key),
     /// The first line of this file.
     File(PathBuf),
-}
-
-impl SharedKey {
-    /// The key's bytes, as they go into the hash of A1.1.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// A key of these bytes; the error completes "it … ".
-    pub(super) fn new(bytes: &[u8]) -> Result<SharedKey, &'static str> {
-        if bytes.is_empty() {
-            Err("is empty") // A2.7
-        } else if bytes.len() > MAX_KEY {
-            Err("is longer than 4096 bytes")
-        } else {
-            Ok(SharedKey(bytes.to_vec()))
-        }
-    }
-}
-
-impl fmt::Debug for SharedKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SharedKey(hidden)")
-    }
 }
 
 impl KeySource {
@@ -53,7 +26,7 @@ impl KeySource {
     /// # Errors
     /// One line that says what to do: the file can't be read, its first line is empty or longer than [`MAX_KEY`]
     /// bytes, or it is a PEM file, whose first line is no secret. The line never holds anything of the file.
-    pub fn read(&self) -> Result<Option<SharedKey>, String> {
+    pub fn read(&self) -> Result<Option<Key>, String> {
         match self {
             KeySource::None => Ok(None),
             KeySource::Environment(key) => Ok(Some(key.clone())),
@@ -62,7 +35,7 @@ impl KeySource {
     }
 }
 
-fn read_file(path: &Path) -> Result<SharedKey, String> {
+fn read_file(path: &Path) -> Result<Key, String> {
     let shown = path.display();
     let mut bytes = Vec::new();
     // Two bytes for the line end, so that a key of exactly MAX_KEY bytes is told from a longer one.
@@ -78,9 +51,17 @@ fn read_file(path: &Path) -> Result<SharedKey, String> {
             "--key-file: '{shown}' is a PEM file: give a file whose first line is the shared key (a private key goes to --tls-key)"
         ));
     }
-    SharedKey::new(line).map_err(|error| {
+    key_of(line).map_err(|error| {
         format!("--key-file: the first line of '{shown}' {error}: write the shared key there, or leave the option out")
     })
+}
+
+/// A key of these bytes; the error completes "it … ".
+pub(super) fn key_of(bytes: &[u8]) -> Result<Key, &'static str> {
+    if bytes.len() > MAX_KEY {
+        return Err("is longer than 4096 bytes");
+    }
+    Key::new(bytes).ok_or("is empty") // A2.7
 }
 
 #[cfg(test)]
@@ -104,10 +85,7 @@ mod tests {
         ];
         for (content, key) in cases {
             let path = dir.file("key", content);
-            assert_eq!(
-                KeySource::File(path).read().unwrap().unwrap().as_bytes(),
-                key
-            );
+            assert_eq!(KeySource::File(path).read(), Ok(Key::new(key)));
         }
     }
 
@@ -150,10 +128,10 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing_of_the_key() {
-        let key = SharedKey::new(b"mles-devel-frank").unwrap();
+        let key = key_of(b"mles-devel-frank").unwrap();
         assert_eq!(
             format!("{:?}", KeySource::Environment(key)),
-            "Environment(SharedKey(hidden))"
+            "Environment(Key(..))"
         );
     }
 }

@@ -1,6 +1,7 @@
 //! What is merged, and every refusal in full.
 
 use super::*;
+use mles_sansio::Key;
 
 fn load_os(args: &[OsString], env: &[(&str, OsString)]) -> Result<Config, Exit> {
     let args = std::iter::once("mles".into()).chain(args.iter().cloned());
@@ -268,7 +269,7 @@ fn refuses_empty_file_names_and_text_that_is_not_utf8() {
     );
     // A key is bytes: it is taken as it is, never dropped.
     let config = load_os(&[], &[("MLES_KEY", odd)]).unwrap();
-    assert_eq!(config.key.read().unwrap().unwrap().as_bytes(), b"5\xff");
+    assert_eq!(config.key.read(), Ok(Key::new(b"5\xff")));
 }
 
 #[test]
@@ -293,10 +294,7 @@ fn all_mistakes_at_once() {
 #[test]
 fn the_key_comes_from_the_environment_and_stays_hidden() {
     let config = load("", &[("MLES_KEY", "mles-devel-frank")]).unwrap();
-    assert_eq!(
-        config.key.read().unwrap().unwrap().as_bytes(),
-        b"mles-devel-frank"
-    );
+    assert_eq!(config.key.read(), Ok(Key::new(b"mles-devel-frank")));
     assert!(!format!("{config:?}").contains("frank"));
 }
 

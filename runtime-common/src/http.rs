@@ -10,8 +10,11 @@ use httparse::{Error, Header, Status};
 use crate::websocket::{self, SUBPROTOCOL};
 
 mod answer;
+mod fuzz;
 
 pub use answer::{Answer, Refusal};
+#[doc(hidden)]
+pub use fuzz::fuzz;
 
 /// The longest request head, in bytes, its final empty line included.
 pub const HEAD_MAX: usize = 16 * 1024;
@@ -254,51 +257,6 @@ fn is_key(key: &[u8]) -> bool {
     };
     let is_digit = |&byte: &u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
     padding == b"==" && digits.len() == 22 && digits.iter().all(is_digit)
-}
-
-/// Fuzz body. The first byte chooses the pieces in which the rest arrives: the head, or the
-/// refusal, is that of reading it whole, and each head has a well-formed answer.
-#[doc(hidden)]
-pub fn fuzz(data: &[u8]) {
-    let [pieces, ref buf @ ..] = *data else {
-        return;
-    };
-    let whole = parse_head(buf);
-    let step = 1 + usize::from(pieces);
-    let ends = (0..buf.len()).step_by(step).chain([buf.len()]);
-    let first = ends
-        .map(|end| parse_head(&buf[..end]))
-        .find(|head| *head != Ok(None));
-    assert_eq!(
-        whole,
-        first.unwrap_or(Ok(None)),
-        "pieces make no difference"
-    );
-    let Ok(Some((head, used))) = whole else {
-        return;
-    };
-    assert!(
-        used <= HEAD_MAX && head.fields.len() <= HEADERS_MAX,
-        "the bounds hold"
-    );
-    assert_eq!(
-        parse_head(&buf[..used - 1]),
-        Ok(None),
-        "the head is no longer than it must be"
-    );
-    for gate in [Gate::Open, Gate::Full, Gate::ShuttingDown] {
-        match respond(&head, gate) {
-            Answer::Upgrade { response } => {
-                assert_eq!(gate, Gate::Open, "the gate is respected");
-                assert!(response.starts_with(b"HTTP/1.1 101 "), "it upgrades");
-                assert!(response.ends_with(b"\r\n\r\n"), "it has no body");
-            }
-            Answer::Close { response, status } => {
-                let line = format!("HTTP/1.1 {status} ");
-                assert!(response.starts_with(line.as_bytes()), "it has its status");
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! WebSocket framing: frames as a client sends them, and what the reader makes of them.
 
+use mles_sansio::{Fault, Frame, Kind};
+
 use super::*;
 
 mod bound;

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 
+use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tungstenite::Message;
@@ -10,6 +11,9 @@ use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 use tungstenite::protocol::{Role, WebSocket};
 
 use super::*;
+use crate::websocket::header::OP_CLOSE;
+use crate::websocket::read::parse_close;
+use crate::websocket::write::clip;
 
 /// A stream in memory: what tungstenite reads, and what it wrote.
 #[derive(Default)]

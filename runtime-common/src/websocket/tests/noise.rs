@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::websocket::read::unmask;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]

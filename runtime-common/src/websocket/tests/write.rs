@@ -1,6 +1,7 @@
 //! What the server writes.
 
 use super::*;
+use crate::websocket::write::clip;
 
 #[test]
 fn writes_the_unmasked_examples() {

@@ -2,8 +2,8 @@
 //!
 //! Everything the product knows of WebSocket after the upgrade is in this module: [`Reader`] turns
 //! the bytes of a client into messages and control frames, [`encode_header`] and the `put_*` functions
-//! write the frames of a server. There is no extension, so a reserved bit is always a violation, and a frame of the
-//! server is the same bytes for every recipient: it is encoded once.
+//! write the frames of a server. There is no extension, so a reserved bit is always a violation,
+//! and a frame of the server is the same bytes for every recipient: it is encoded once.
 
 use std::fmt;
 use std::ops::Deref;

@@ -1,4 +1,5 @@
-//! The control frames of a server. Messages are their header, [`encode_header`](super::encode_header), and the payload.
+//! The control frames of a server. Its messages are encoded where they wait, a header
+//! ([`encode_header`](super::encode_header)) and the payload.
 
 use super::header::{FIN, OP_CLOSE, OP_PING, OP_PONG};
 use super::{ControlPayload, REASON_MAX};

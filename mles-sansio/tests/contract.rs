@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{World, close_frame, fault, header, lost, open, restored, text};
+use common::{World, close_frame, fault, header, heard, lost, open, pong, restored, text};
 use mles_sansio::{Action, Config, ConnId, Event, Fault, Frame, GroupId, Node, Notice, Seed};
 
 const ANNOUNCED: &str = r#"{"uid":"alice","channel":"room"}"#;
@@ -76,8 +76,8 @@ fn about(conn: u64) -> Vec<Event> {
     let mut events = vec![
         text(conn, "hello"),
         header(conn, "bob", "room"),
-        Event::Heard { conn: id },
-        Event::Pong { conn: id },
+        heard(conn),
+        pong(conn),
         close_frame(conn),
         lost(conn),
         Event::Overrun { conn: id },

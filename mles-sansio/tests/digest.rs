@@ -5,7 +5,9 @@ mod common;
 
 use std::time::Duration;
 
-use common::{World, binary, close_frame, fault, frame, header, lost, open, restored, text};
+use common::{
+    World, binary, close_frame, fault, frame, header, heard, lost, open, pong, restored, text,
+};
 use mles_sansio::{Config, ConnId, Event, Fault, Frame};
 
 /// Small bounds, so that replays hold what the history has lost.
@@ -29,16 +31,6 @@ fn differ(what: &str, begin: &[Event], first: &[Event], second: &[Event]) {
     let first = run(&[begin, first].concat());
     let second = run(&[begin, second].concat());
     assert_ne!(first.digest(), second.digest(), "{what}");
-}
-
-fn pong(conn: u64) -> Event {
-    let conn = ConnId(conn);
-    Event::Pong { conn }
-}
-
-fn heard(conn: u64) -> Event {
-    let conn = ConnId(conn);
-    Event::Heard { conn }
 }
 
 #[test]

@@ -2,16 +2,16 @@
 //! vectors, with a few bytes changed. `PROPTEST_CASES` runs them for longer.
 
 mod bodies;
+mod common;
 
 use std::sync::LazyLock;
 
+use common::runs;
 use proptest::prelude::*;
 
 /// The text of every header vector.
 static HEADERS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec/vectors");
-    let text = std::fs::read_to_string(folder.join("headers.json")).expect("the vectors");
-    let cases: Vec<serde_json::Value> = serde_json::from_str(&text).expect("JSON");
+    let cases = common::vectors("headers.json");
     let inputs = cases.iter().filter_map(|case| case["input"].as_str());
     inputs.map(|input| input.as_bytes().to_vec()).collect()
 });
@@ -36,19 +36,6 @@ fn nearly_a_header() -> impl Strategy<Value = Vec<u8>> {
         }
         bytes
     })
-}
-
-fn runs(cases: u32) -> ProptestConfig {
-    let given = ProptestConfig::default();
-    let cases = match std::env::var_os("PROPTEST_CASES") {
-        Some(_) => given.cases,
-        None => cases,
-    };
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..given
-    }
 }
 
 proptest! {

@@ -6,11 +6,13 @@
 //! A failing run is printed as its shortest steps. `PROPTEST_CASES=100000` runs for longer,
 //! `PROPTEST_RNG_SEED=1` makes the choice of cases repeatable.
 
+mod common;
 mod model;
 
 use std::time::Duration;
 
-use mles_sansio::{Config, ConnId, Event, Fault, Frame};
+use common::{open, pong, runs};
+use mles_sansio::{Config, Fault, Frame};
 use model::sim::{Sim, Step};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -120,20 +122,6 @@ fn config() -> impl Strategy<Value = Config> {
     })
 }
 
-fn runs(cases: u32) -> ProptestConfig {
-    // The environment decides if it says anything; failures are printed, not kept in a file.
-    let given = ProptestConfig::default();
-    let cases = match std::env::var_os("PROPTEST_CASES") {
-        Some(_) => given.cases,
-        None => cases,
-    };
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..given
-    }
-}
-
 proptest! {
     #![proptest_config(runs(1500))]
 
@@ -172,8 +160,7 @@ proptest! {
         let before = sim.node.digest(now);
         prop_assert_eq!(before, sim.node.clone().digest(now));
         let mut stale = sim.node.clone();
-        let conn = ConnId(u64::MAX);
-        prop_assert_eq!(stale.handle(now, Event::Pong { conn }).count(), 0);
+        prop_assert_eq!(stale.handle(now, pong(u64::MAX)).count(), 0);
         prop_assert_eq!(before, stale.digest(now));
         let waits = sim.node.next_timeout().is_some();
         let later = sim.later(Duration::from_micros(1));
@@ -182,9 +169,7 @@ proptest! {
             prop_assert_ne!(before, sim.node.digest(later));
         }
         let mut opened = sim.node.clone();
-        let role = mles_sansio::Role::Accepted;
-        let source = mles_sansio::Source(0);
-        let actions = opened.handle(now, Event::Opened { conn, role, source });
+        let actions = opened.handle(now, open(u64::MAX));
         if actions.count() == 0 {
             prop_assert_ne!(before, opened.digest(now));
         }

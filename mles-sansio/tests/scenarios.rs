@@ -24,13 +24,13 @@
 //! what must happen: read each rewritten line against the spec before you commit it.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod common;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use mles_sansio::{
-    Config, ConnId, Ending, Entry, Event, Fault, Frame, Instant, Key, Node, NodeId, Now, Role,
-    Seed, Source,
-};
+use common::{World, binary, close_frame, fault, header, heard, lost, open, pong, text};
+use mles_sansio::{Action, Config, ConnId, Entry, Event, Fault, Frame, Instant, Key, NodeId};
 
 #[test]
 fn scenarios() {
@@ -94,27 +94,19 @@ fn run(text: &str) -> String {
     out
 }
 
-struct World {
-    node: Node,
-    now: Now,
-}
-
 impl World {
-    fn new(config: Config) -> Self {
-        let mono = Instant::from_micros(0);
-        let unix = 1_700_000_000_000_000;
-        let node = Node::new(config, &Seed([7; 32]));
-        Self {
-            node,
-            now: Now { mono, unix },
-        }
-    }
-
     fn command(&mut self, line: &str, trace: &mut String) {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         match verb {
             "config" => *self = Self::new(config(rest)),
-            "wait" => self.wait(span(rest), trace),
+            "wait" => {
+                for (at, actions) in self.timeouts(span(rest)) {
+                    if !actions.is_empty() {
+                        let _ = writeln!(trace, "at {:?}:", at.since(Instant::from_micros(0)));
+                    }
+                    tell(actions, trace);
+                }
+            }
             "date" => match rest.strip_prefix('-') {
                 Some(back) => self.now.unix -= micros(back),
                 None => self.now.unix += micros(rest),
@@ -143,14 +135,11 @@ impl World {
                     frame: Frame::text(text.to_owned()),
                 };
                 let channel = channel.into();
-                self.event(Event::Restored { channel, entry }, trace);
+                tell(self.event(Event::Restored { channel, entry }), trace);
             }
             "timers" => {
-                let next = self.node.next_timeout();
-                let _ = match next {
-                    Some((at, timer)) => {
-                        writeln!(trace, "in {:?}: {timer}", at.since(self.now.mono))
-                    }
+                let _ = match self.waits() {
+                    Some((left, timer)) => writeln!(trace, "in {left:?}: {timer}"),
                     None => writeln!(trace, "none"),
                 };
             }
@@ -170,87 +159,46 @@ impl World {
                 };
                 let _ = writeln!(trace, "{some}");
             }
-            _ => self.event(event(verb, rest), trace),
+            _ => tell(self.event(event(verb, rest)), trace),
         }
     }
+}
 
-    fn event(&mut self, event: Event, trace: &mut String) {
-        for action in self.node.handle(self.now, event) {
-            let _ = writeln!(trace, "{action}");
-        }
-    }
-
-    fn wait(&mut self, span: Duration, trace: &mut String) {
-        let until = self.now.mono + span;
-        while let Some((at, _)) = self.node.next_timeout().filter(|(at, _)| *at <= until) {
-            self.advance(at.max(self.now.mono));
-            let before = trace.len();
-            self.event(Event::Timeout, trace);
-            if trace.len() > before {
-                let at = format!("at {:?}:\n", at.since(Instant::from_micros(0)));
-                trace.insert_str(before, &at);
-            }
-        }
-        self.advance(until);
-    }
-
-    fn advance(&mut self, to: Instant) {
-        self.now.unix += u64::try_from(to.since(self.now.mono).as_micros()).unwrap();
-        self.now.mono = to;
+fn tell(actions: Vec<Action>, trace: &mut String) {
+    for action in actions {
+        let _ = writeln!(trace, "{action}");
     }
 }
 
 fn event(verb: &str, rest: &str) -> Event {
     let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
-    let conn = ConnId(name.strip_prefix('c').map_or(0, |n| n.parse().unwrap()));
+    let n = name.strip_prefix('c').map_or(0, |n| n.parse().unwrap());
+    let conn = ConnId(n);
     match verb {
-        "open" => Event::Opened {
-            conn,
-            role: Role::Accepted,
-            source: Source(0),
-        },
-        "text" => Event::Frame {
-            conn,
-            frame: Frame::text(rest.to_owned()),
-        },
-        "binary" => Event::Frame {
-            conn,
-            frame: Frame::binary(rest.to_owned()),
-        },
-        "size" => Event::Frame {
-            conn,
-            frame: Frame::binary(vec![b'x'; rest.parse().unwrap()]),
-        },
+        "open" => open(n),
+        "text" => text(n, rest),
+        "binary" => binary(n, rest.as_bytes()),
+        "size" => binary(n, &vec![b'x'; rest.parse().unwrap()]),
         "header" => {
             let (uid, channel) = rest.split_once(' ').unwrap();
-            let text = format!("{{\"uid\":\"{uid}\",\"channel\":\"{channel}\"}}");
-            Event::Frame {
-                conn,
-                frame: Frame::text(text),
-            }
+            header(n, uid, channel)
         }
-        "heard" => Event::Heard { conn },
-        "pong" => Event::Pong { conn },
+        "heard" => heard(n),
+        "pong" => pong(n),
         "overrun" => Event::Overrun { conn },
         "drained" => Event::Drained { conn },
         "replayed" => Event::Replayed { conn },
-        "close" => Event::Closed {
-            conn,
-            how: Ending::CloseFrame,
-        },
-        "lost" => Event::Closed {
-            conn,
-            how: Ending::Lost,
-        },
+        "close" => close_frame(n),
+        "lost" => lost(n),
         "fault" => {
-            let fault = match rest {
+            let what = match rest {
                 "Protocol" => Fault::Protocol,
                 "NotUtf8" => Fault::NotUtf8,
                 "TooBig" => Fault::TooBig,
                 "NoRoom" => Fault::NoRoom,
                 _ => panic!("unknown fault {rest}"),
             };
-            Event::Faulted { conn, fault }
+            fault(n, what)
         }
         "shutdown" => Event::Shutdown,
         _ => panic!("unknown command {verb}"),

@@ -17,9 +17,7 @@ use serde_json::{Value, json};
 
 /// Runs every case of a file; fails with all that are wrong.
 fn each(file: &str, least: usize, check: impl Fn(&Value) -> Result<(), String>) {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec/vectors");
-    let text = std::fs::read_to_string(folder.join(file)).unwrap();
-    let cases: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let cases = common::vectors(file);
     assert!(
         cases.len() >= least,
         "{file} has {} cases only",

@@ -1,12 +1,14 @@
-//! What several test files share: a node with its clocks, and short names for events.
+//! What several test files share: a node with its clocks, short names for events, vectors, and how
+//! many random cases are run.
 #![expect(dead_code, reason = "each test file uses a part of it")]
 
 use std::time::Duration;
 
 use mles_sansio::{
-    Action, Config, ConnId, Ending, Entry, Event, Fault, Frame, Frames, Instant, Node, NodeId, Now,
-    Role, Seed, Source, Timer,
+    Action, Closing, Config, ConnId, Ending, Entry, Event, Fault, Frame, Frames, Instant, Node,
+    NodeId, Notice, Now, Role, Seed, Source, Timer, Violation,
 };
+use proptest::prelude::ProptestConfig;
 
 /// A node and the time.
 #[derive(Clone)]
@@ -39,14 +41,20 @@ impl World {
 
     /// Time passes, and every timeout that comes due is handled.
     pub(crate) fn wait(&mut self, span: Duration) -> Vec<Action> {
+        let timeouts = self.timeouts(span).into_iter();
+        timeouts.flat_map(|(_, actions)| actions).collect()
+    }
+
+    /// The same; gives each timeout that was handled, and what it did.
+    pub(crate) fn timeouts(&mut self, span: Duration) -> Vec<(Instant, Vec<Action>)> {
         let until = self.now.mono + span;
-        let mut actions = Vec::new();
+        let mut timeouts = Vec::new();
         while let Some((at, _)) = self.node.next_timeout().filter(|(at, _)| *at <= until) {
             self.advance(at.since(self.now.mono));
-            actions.extend(self.event(Event::Timeout));
+            timeouts.push((self.now.mono, self.event(Event::Timeout)));
         }
         self.advance(until.since(self.now.mono));
-        actions
+        timeouts
     }
 
     pub(crate) fn open(&mut self, conn: u64) -> Vec<Action> {
@@ -83,6 +91,25 @@ impl World {
         let (at, timer) = self.node.next_timeout()?;
         Some((at.since(self.now.mono), timer))
     }
+}
+
+/// A channel with one member, who would notice if anything were announced or sent.
+pub(crate) fn with_alice(config: Config) -> World {
+    let mut world = World::new(config);
+    let _ = world.join(1, "alice", "room");
+    world
+}
+
+/// The answer to a violation before the join: a notice, a close frame, and nothing to anybody else.
+pub(crate) fn refusal(conn: u64, violation: Violation) -> Vec<Action> {
+    let conn = ConnId(conn);
+    vec![
+        Action::Notice(Notice::Violated { conn, violation }),
+        Action::Close {
+            conn,
+            why: Closing::Violation(violation),
+        },
+    ]
 }
 
 pub(crate) fn open(conn: u64) -> Event {
@@ -123,6 +150,16 @@ pub(crate) fn fault(conn: u64, fault: Fault) -> Event {
     }
 }
 
+pub(crate) fn heard(conn: u64) -> Event {
+    let conn = ConnId(conn);
+    Event::Heard { conn }
+}
+
+pub(crate) fn pong(conn: u64) -> Event {
+    let conn = ConnId(conn);
+    Event::Pong { conn }
+}
+
 pub(crate) fn lost(conn: u64) -> Event {
     Event::Closed {
         conn: ConnId(conn),
@@ -153,4 +190,26 @@ pub(crate) fn restored(channel: &str, uid: &str, seq: u64, ts: u64) -> Event {
     };
     let channel = channel.into();
     Event::Restored { channel, entry }
+}
+
+/// The cases of a file of `spec/vectors`.
+pub(crate) fn vectors(file: &str) -> Vec<serde_json::Value> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec/vectors");
+    let text = std::fs::read_to_string(folder.join(file)).expect("the vectors");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// So many random cases, unless `PROPTEST_CASES` says how many; failures are printed, not kept in a
+/// file.
+pub(crate) fn runs(cases: u32) -> ProptestConfig {
+    let given = ProptestConfig::default();
+    let cases = match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => given.cases,
+        None => cases,
+    };
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..given
+    }
 }

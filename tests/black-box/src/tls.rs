@@ -8,8 +8,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring::default_provider};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-    StreamOwned, SupportedProtocolVersion,
+    ClientConfig, ClientConnection, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore,
+    SignatureScheme, StreamOwned, SupportedProtocolVersion, WantsVerifier,
 };
 
 /// A TLS connection over TCP.
@@ -24,12 +24,9 @@ pub fn config() -> Arc<ClientConfig> {
 /// A configuration that takes any certificate, with these versions and ALPN protocols.
 #[must_use]
 pub fn config_of(versions: &[&'static SupportedProtocolVersion], alpn: &[&str]) -> ClientConfig {
-    let provider = Arc::new(default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider.clone())
-        .with_protocol_versions(versions)
-        .unwrap()
+    let mut config = builder(versions)
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+        .with_custom_certificate_verifier(Arc::new(Anyone(default_provider())))
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     config
@@ -40,12 +37,18 @@ pub fn config_of(versions: &[&'static SupportedProtocolVersion], alpn: &[&str]) 
 pub fn config_trusting(certificate: CertificateDer<'static>) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_protocol_versions(rustls::ALL_VERSIONS)
-        .unwrap()
+    let config = builder(rustls::ALL_VERSIONS)
         .with_root_certificates(roots)
         .with_no_client_auth();
     Arc::new(config)
+}
+
+fn builder(
+    versions: &[&'static SupportedProtocolVersion],
+) -> ConfigBuilder<ClientConfig, WantsVerifier> {
+    ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
 }
 
 /// A TLS connection, its handshake complete.
@@ -87,7 +90,7 @@ pub fn certificate(tls: &Tls) -> CertificateDer<'static> {
 
 /// Takes any certificate; a test that is about certificates uses [`config_trusting`].
 #[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
+struct Anyone(CryptoProvider);
 
 impl ServerCertVerifier for Anyone {
     fn verify_server_cert(

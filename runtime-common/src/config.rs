@@ -75,7 +75,7 @@ pub struct CertificateFiles {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
     /// 0 for `--help` and `--version`, 2 for a mistake.
-    pub code: i32,
+    pub code: u8,
     /// The text, without a line feed at its end; for mistakes one line each, that says what to do.
     pub message: String,
     /// Print to stdout (what was asked for) or to stderr (mistakes).
@@ -265,16 +265,18 @@ impl Check {
         })
     }
 
-    fn path(&mut self, given: Option<Given>) -> Option<(PathBuf, Given)> {
-        let given = given?;
-        let path = PathBuf::from(given.texts.last()?);
+    /// The name of a file, and the name under which it was given.
+    fn path(&mut self, given: Option<Given>) -> Option<(PathBuf, &'static str)> {
+        let Given { texts, name } = given?;
+        let path = PathBuf::from(texts.last()?);
         if path.as_os_str().is_empty() {
             self.mistakes
-                .push(format!("{}: the file's name is empty", given.name));
+                .push(format!("{name}: the file's name is empty"));
         }
-        Some((path, given))
+        Some((path, name))
     }
 
+    /// Half a pair is a mistake, and yet no wish for local mode.
     fn certificate(&mut self, cert: Option<Given>, key: Option<Given>) -> Option<CertificateFiles> {
         match (self.path(cert), self.path(key)) {
             (None, None) => None,
@@ -282,7 +284,7 @@ impl Check {
                 certificate,
                 private_key,
             }),
-            (Some((certificate, Given { name, .. })), None) => {
+            (Some((certificate, name)), None) => {
                 self.mistakes.push(format!(
                     "{name} needs the private key too: add --tls-key FILE"
                 ));
@@ -291,7 +293,7 @@ impl Check {
                     private_key: PathBuf::new(),
                 })
             }
-            (None, Some((private_key, Given { name, .. }))) => {
+            (None, Some((private_key, name))) => {
                 self.mistakes.push(format!(
                     "{name} needs the certificate too: add --tls-cert FILE"
                 ));
@@ -307,7 +309,7 @@ impl Check {
         match (variable, self.path(file)) {
             (None, None) => KeySource::None,
             (None, Some((path, _))) => KeySource::File(path),
-            (Some(_), Some((_, Given { name, .. }))) => {
+            (Some(_), Some((_, name))) => {
                 self.mistakes.push(format!(
                     "{KEY_VARIABLE} and {name} are both given: keep one of them"
                 ));

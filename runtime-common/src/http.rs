@@ -25,6 +25,7 @@ pub const HEADERS_MAX: usize = 100;
 /// A complete request head, valid as far as RFC 9112 goes, borrowed from the bytes received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head<'b> {
+    /// As it was sent: methods are case-sensitive (RFC 9110 section 9.1).
     method: &'b str,
     target: &'b str,
     /// The 0 or 1 in `HTTP/1.x`.
@@ -34,22 +35,15 @@ pub struct Head<'b> {
 }
 
 impl<'b> Head<'b> {
-    /// The request method, as it was sent: methods are case-sensitive (RFC 9110 section 9.1).
-    #[must_use]
-    pub fn method(&self) -> &'b str {
-        self.method
-    }
-
     /// The path of the request target, not decoded and without the query (RFC 9112 section 3.2).
     /// An absolute target without a path has the path `/`.
-    #[must_use]
-    pub fn path(&self) -> &'b str {
+    fn path(&self) -> &'b str {
         path(self.target).unwrap_or(self.target)
     }
 
     /// The values of all header lines with this name (of any case), in the order received,
     /// without the white space around them.
-    pub fn values(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
+    fn values(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
         let named = move |field: &&Header<'b>| field.name.eq_ignore_ascii_case(name);
         self.fields.iter().filter(named).map(|field| field.value)
     }

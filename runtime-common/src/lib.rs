@@ -1,6 +1,7 @@
 //! What the Mles runtimes share: no sockets, threads or executors here.
 
 pub mod config;
+mod file;
 pub mod groups;
 pub mod http;
 pub mod limits;

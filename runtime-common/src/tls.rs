@@ -4,8 +4,6 @@
 //! rustls itself fails the handshake of a client that offers ALPN without `http/1.1`; a client that offers none is fine.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,6 +16,8 @@ use rustls::server::{NoServerSessionStorage, ParsedCertificate};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{CertificateError, Error, NoKeyLog, RootCertStore, ServerConfig};
+
+use crate::file;
 
 /// A certificate chain with its private key: what a server shows. `Debug` shows neither.
 #[derive(Clone)]
@@ -116,8 +116,8 @@ pub fn load_identity(
     now: SystemTime,
 ) -> Result<Identity, String> {
     let (shown, shown_key) = (certificate.display(), private_key.display());
-    let pem = read(certificate, "--tls-cert")?;
-    let key_pem = read(private_key, "--tls-key")?;
+    let pem = file::read("--tls-cert", certificate, MAX_PEM)?;
+    let key_pem = file::read("--tls-key", private_key, MAX_PEM)?;
 
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
@@ -213,20 +213,6 @@ fn warnings(chain: &[CertificateDer<'static>], now: SystemTime) -> Vec<String> {
     vec![line.to_owned()]
 }
 
-/// A whole file, as far as a PEM file may reach.
-fn read(path: &Path, option: &str) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_PEM).read_to_end(&mut bytes))
-        .map_err(|error| {
-            format!(
-                "{option}: can't read '{}': {error}; check the path and its permissions",
-                path.display()
-            )
-        })?;
-    Ok(bytes)
-}
-
 fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
@@ -234,7 +220,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 /// The only protocol that is offered (T1.3).
 const ALPN: &[u8] = b"http/1.1";
 
-/// Bytes that are read of a PEM file: ten times the longest chain in use, and no trap is a device without end.
+/// Bytes that are read of a PEM file: ten times the longest chain in use.
 const MAX_PEM: u64 = 1 << 20;
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
             } else {
                 io::stderr().write_all(text.as_bytes())
             };
-            return ExitCode::from(u8::try_from(exit.code).unwrap_or(1));
+            return ExitCode::from(exit.code);
         }
     };
     log_to_stderr();

@@ -1,10 +1,10 @@
 //! The shared key of the clients (A1): where it comes from and how it is read.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use mles_sansio::Key;
+
+use crate::file;
 
 /// The longest key, in bytes: far beyond any passphrase, short enough to notice a file that is no key.
 pub const MAX_KEY: usize = 4096;
@@ -37,13 +37,8 @@ impl KeySource {
 
 fn read_file(path: &Path) -> Result<Key, String> {
     let shown = path.display();
-    let mut bytes = Vec::new();
     // Two bytes for the line end, so that a key of exactly MAX_KEY bytes is told from a longer one.
-    File::open(path)
-        .and_then(|file| file.take(MAX_KEY as u64 + 2).read_to_end(&mut bytes))
-        .map_err(|error| {
-            format!("--key-file: can't read '{shown}': {error}; check the path and its permissions")
-        })?;
+    let bytes = file::read("--key-file", path, MAX_KEY as u64 + 2)?;
     let line = bytes.split(|&b| b == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.starts_with(b"-----BEGIN ") {

@@ -1,6 +1,5 @@
 //! Layers of settings: what the command line says, what the environment says. The upper one wins, setting by setting.
 
-use std::borrow::Cow;
 use std::ffi::OsString;
 
 use super::cli::Cli;
@@ -11,16 +10,13 @@ pub(super) struct Given {
     /// As written; more than one only where an option may be repeated.
     pub(super) texts: Vec<OsString>,
     /// The name that an error about it must say: `--limit`, `MLES_LIMIT`.
-    pub(super) name: Cow<'static, str>,
+    pub(super) name: &'static str,
 }
 
 impl Given {
     fn new(texts: impl IntoIterator<Item = OsString>, name: &'static str) -> Option<Given> {
         let texts: Vec<_> = texts.into_iter().collect();
-        (!texts.is_empty()).then_some(Given {
-            texts,
-            name: Cow::Borrowed(name),
-        })
+        (!texts.is_empty()).then_some(Given { texts, name })
     }
 }
 

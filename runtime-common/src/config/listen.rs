@@ -58,7 +58,7 @@ impl Listen {
     /// # Errors
     /// One line for each text that is no address, or that repeats one.
     pub(super) fn addresses(given: &Given, port: u16) -> Result<Listen, Vec<String>> {
-        let name = &given.name;
+        let name = given.name;
         let mut addresses = Vec::new();
         let mut mistakes = Vec::new();
         let texts: Vec<_> = given
@@ -105,7 +105,7 @@ mod tests {
     fn given(texts: &[&str]) -> Given {
         Given {
             texts: texts.iter().map(Into::into).collect(),
-            name: "--listen".into(),
+            name: "--listen",
         }
     }
 

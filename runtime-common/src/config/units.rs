@@ -17,8 +17,7 @@ pub(super) fn number(text: &str, range: &RangeInclusive<u64>) -> Result<u64, Str
         None => Err(format!(
             "'{text}' is not a whole number: give {low} to {high}"
         )),
-        Some(value) if range.contains(&value) => Ok(value),
-        Some(_) => Err(format!("{text} is out of range: give {low} to {high}")),
+        Some(value) => within(text, value, range, |bound| bound.to_string()),
     }
 }
 
@@ -37,16 +36,7 @@ pub(super) fn size(text: &str, range: &RangeInclusive<u64>) -> Result<u64, Strin
             "'{text}' is not a size: give bytes, or a whole number with KiB, MiB or GiB, such as 8MiB"
         ));
     };
-    let bytes = value.saturating_mul(unit);
-    if range.contains(&bytes) {
-        Ok(bytes)
-    } else {
-        Err(format!(
-            "{text} is out of range: give {} to {}",
-            show_size(*range.start()),
-            show_size(*range.end())
-        ))
-    }
+    within(text, value.saturating_mul(unit), range, show_size)
 }
 
 /// A duration within `range`: whole seconds, or a whole number with ms, s, m or h.
@@ -65,12 +55,21 @@ pub(super) fn duration(text: &str, range: &RangeInclusive<Duration>) -> Result<D
         ));
     };
     let duration = Duration::from_millis(value.saturating_mul(milliseconds));
-    if range.contains(&duration) {
-        Ok(duration)
-    } else {
-        let (low, high) = (show_duration(*range.start()), show_duration(*range.end()));
-        Err(format!("{text} is out of range: give {low} to {high}"))
+    within(text, duration, range, show_duration)
+}
+
+/// The value, if it is within `range`.
+fn within<T: Copy + PartialOrd>(
+    text: &str,
+    value: T,
+    range: &RangeInclusive<T>,
+    show: impl Fn(T) -> String,
+) -> Result<T, String> {
+    if range.contains(&value) {
+        return Ok(value);
     }
+    let (low, high) = (show(*range.start()), show(*range.end()));
+    Err(format!("{text} is out of range: give {low} to {high}"))
 }
 
 /// A size in the largest unit that divides it.

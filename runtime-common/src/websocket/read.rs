@@ -95,8 +95,8 @@ impl Reader {
 
     /// Whether the connection stands between two messages: no frame is partly read, and no
     /// fragmented message is open. False for good after a fault or a close frame.
-    #[must_use]
-    pub fn is_between_messages(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_between_messages(&self) -> bool {
         matches!(self.phase, Phase::Header { len: 0, .. }) && self.open.is_none()
     }
 

@@ -37,7 +37,7 @@ fn every_prefix_of_a_head_is_incomplete() {
 #[test]
 fn a_head_gives_its_parts() {
     let (head, _) = parse_head(BROWSER.as_bytes()).unwrap().unwrap();
-    assert_eq!((head.method(), head.path()), ("GET", "/"));
+    assert_eq!((head.method, head.path()), ("GET", "/"));
     let offers: Vec<_> = head.values("SEC-websocket-PROTOCOL").collect();
     assert_eq!(offers, [&b"chat,superchat"[..], b"v1 ,, mles-websocket"]);
     assert_eq!(head.values("x-empty").collect::<Vec<_>>(), [b""]);

@@ -48,9 +48,19 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         Err(outcome) => return outcome,
     };
     let session = io.open(stream, rest, source);
+    let _forgotten = AtLast(|| io.forget(&session));
     poll_fn(|cx| session.poll(io, cx)).await;
-    io.forget(session.conn);
     Outcome::Session
+}
+
+/// What is to be done at the end of a task, whichever way it ends: a panic and being dropped are two of
+/// them. By then nothing of the task's is borrowed any more.
+pub(crate) struct AtLast<F: Fn()>(pub(crate) F);
+
+impl<F: Fn()> Drop for AtLast<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
 }
 
 /// TLS, then one request. Gives the stream and what came behind the request.
@@ -173,3 +183,6 @@ const TLS_BUFFER: usize = 32 * 1024;
 /// Time and bytes spent on a connection after its last answer.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 const FAREWELL_BYTES: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests;

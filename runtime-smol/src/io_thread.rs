@@ -99,10 +99,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
         self.read.set(self.read.get() + count);
     }
 
-    /// The memory of a connection's unfinished message has changed, which may be another one than
+    /// The memory of a connection's unfinished message may have changed, which may be another one than
     /// before. If all of them hold too much, the slowest is given up: a client that only drips cannot
     /// keep the others out.
-    pub(crate) fn hold(&self, conn: ConnId, before: usize, after: usize, another: bool) {
+    pub(crate) fn hold(&self, session: &Session<S>, another: bool) {
+        let (conn, after) = (session.conn, session.buffered());
+        let before = session.counted.replace(after);
         if before == after && (after == 0 || !another) {
             return;
         }
@@ -126,8 +128,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
             };
             unfinished.remove(&slowest);
             if let Some(session) = self.session(slowest) {
+                session.give_up();
                 self.unfinished_bytes
-                    .set(self.unfinished_bytes.get() - session.give_up());
+                    .set(self.unfinished_bytes.get() - session.counted.take());
                 let (conn, fault) = (slowest, Fault::NoRoom);
                 self.report(Event::Faulted { conn, fault });
             }
@@ -139,11 +142,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
         self.held.borrow_mut().push(conn);
     }
 
-    /// Forgets a connection; its stream goes with the last reference.
-    pub(crate) fn forget(&self, conn: ConnId) {
+    /// Forgets a connection, and tells the node if it should not know; its stream goes with the last
+    /// reference.
+    pub(crate) fn forget(&self, session: &Session<S>) {
+        if session.phase.get() != Phase::Closing {
+            self.lost(session);
+        }
+        let conn = session.conn;
         self.groups.borrow_mut().remove(conn);
-        if let Some(session) = self.session(conn) {
-            self.hold(conn, session.give_up(), 0, false);
+        if self.session(conn).is_some() {
+            session.give_up();
+            self.hold(session, false);
             self.sessions.borrow_mut()[slot(conn)] = None;
             self.free.borrow_mut().push((conn.0 & 0xffff_ffff) as u32);
         }
@@ -278,6 +287,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
     /// How many connections there are.
     pub(crate) fn len(&self) -> usize {
         self.sessions.borrow().len() - self.free.borrow().len()
+    }
+
+    /// Bytes of all messages that are coming in.
+    #[cfg(test)]
+    pub(crate) fn unfinished(&self) -> usize {
+        self.unfinished_bytes.get()
     }
 
     /// Wants a connection's outbox looked at this turn.

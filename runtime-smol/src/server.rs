@@ -19,7 +19,7 @@ use rustls::ServerConfig;
 use smol::stream::StreamExt;
 use smol::{Async, LocalExecutor, Task, Timer};
 
-use crate::driver::{Entrance, Outcome, serve};
+use crate::driver::{AtLast, Entrance, Outcome, serve};
 use crate::io_thread::IoThread;
 use crate::listen::{self, Bound};
 use crate::sniff::Sniff;
@@ -161,6 +161,7 @@ fn admit(
     let inner = server.clone();
     let task = executor.spawn(async move {
         let door = &inner.door;
+        let _gone = AtLast(|| door.gone(id));
         let outcome = serve(
             &inner.io,
             &inner.entrance,
@@ -175,7 +176,6 @@ fn admit(
             Outcome::Answered(status) => tracing::debug!("answered with HTTP {status}"),
             Outcome::Failed(error) => tracing::debug!("connection failed: {error}"),
         }
-        door.gone(id);
     });
     door.coming.borrow_mut().insert(id, task);
 }

@@ -23,6 +23,8 @@ pub(crate) struct Session<S> {
     /// The socket takes no more; its task is woken when it does.
     pub(crate) blocked: Cell<bool>,
     pub(crate) close_sent: Cell<bool>,
+    /// What its unfinished message counts with among all of them.
+    pub(crate) counted: Cell<usize>,
     /// The other end's close frame, or a fault, was the last that was understood of it.
     finished: Cell<bool>,
     /// Its close frame has arrived.
@@ -61,6 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             phase: Cell::new(Phase::First),
             blocked: Cell::new(false),
             close_sent: Cell::new(false),
+            counted: Cell::new(0),
             finished: Cell::new(false),
             close_read: Cell::new(false),
             shut: Cell::new(false),
@@ -132,12 +135,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.reader.borrow().buffered()
     }
 
-    /// Reads nothing more of what comes, and frees what was read of it; says how much that was.
-    pub(crate) fn give_up(&self) -> usize {
-        let held = self.buffered();
+    /// Reads nothing more of what comes, and frees what was read of it.
+    pub(crate) fn give_up(&self) {
         self.finished.set(true);
         self.reader.replace(Reader::new(0));
-        held
     }
 
     pub(crate) fn wake(&self) {
@@ -149,7 +150,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let mut scratch = io.scratch.borrow_mut();
         let share = READ_MAX.min(io.read() + SHARE);
         let mut seen = Seen::default();
-        let before = self.buffered();
         loop {
             let room = match self.phase.get() {
                 Phase::First => FIRST_MAX.saturating_sub(self.reader.borrow().buffered()),
@@ -212,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
         }
         drop(scratch);
-        io.hold(self.conn, before, self.buffered(), seen.message);
+        io.hold(self, seen.message);
         if seen.ping {
             io.touch(self.conn);
         }

@@ -33,7 +33,8 @@ pub(crate) enum Outcome {
 }
 
 /// Serves one connection to its end. `upgraded` is called when it is to become a session, at the moment
-/// that the gate lets it in.
+/// that the gate lets it in; `acknowledge` when the client is to say two things with no answer to the first:
+/// its end of the TLS handshake and the request, its header and a message.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     io: &IoThread<Sniff<S>>,
     entrance: &Entrance,
@@ -41,9 +42,11 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     source: Source,
     gate: impl Fn() -> Gate,
     upgraded: impl FnOnce(),
+    acknowledge: impl Fn(&S),
 ) -> Outcome {
     // Boxed, so that what the way in needs is gone when the session begins.
-    let (stream, rest) = match Box::pin(come_in(entrance, stream, gate, upgraded)).await {
+    let open = Box::pin(come_in(entrance, stream, gate, upgraded, acknowledge)).await;
+    let (stream, rest) = match open {
         Ok(open) => open,
         Err(outcome) => return outcome,
     };
@@ -69,6 +72,7 @@ async fn come_in<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     gate: impl Fn() -> Gate,
     upgraded: impl FnOnce(),
+    acknowledge: impl Fn(&S),
 ) -> Result<(TlsStream<Sniff<S>>, Vec<u8>), Outcome> {
     let accept = entrance.acceptor.accept(Sniff::new(stream)).into_fallible();
     let mut stream = match within(entrance.handshake_timeout, accept).await {
@@ -81,6 +85,7 @@ async fn come_in<S: AsyncRead + AsyncWrite + Unpin>(
         None => return Err(Outcome::Failed(timed_out("TLS handshake"))),
     };
     stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
+    acknowledge(stream.get_ref().0.get_ref());
     let mut head = Vec::new();
     let answer = match within(HEAD_TIMEOUT, request(&mut stream, &mut head, gate)).await {
         Some(Ok(answer)) => answer,
@@ -95,7 +100,9 @@ async fn come_in<S: AsyncRead + AsyncWrite + Unpin>(
             upgraded();
             let write = async {
                 stream.write_all(&response).await?;
-                stream.flush().await
+                stream.flush().await?;
+                acknowledge(stream.get_ref().0.get_ref());
+                Ok(())
             };
             match within(HEAD_TIMEOUT, write).await {
                 Some(Ok(())) => Ok((stream, head)),

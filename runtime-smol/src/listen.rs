@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use runtime_common::config::Listen;
 use smol::{Async, Timer};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// Sockets that listen, and what there is to say about them.
 pub(crate) struct Bound {
@@ -156,6 +156,18 @@ pub(crate) async fn accept(
             }
         }
     }
+}
+
+/// Has the system acknowledge at once what has come and what comes until the next answer. A client with
+/// Nagle's algorithm does not send its next small segment before, and the system would wait 40 ms for an
+/// answer to go with it.
+pub(crate) fn acknowledge(stream: &Async<TcpStream>) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Err(error) = SockRef::from(stream).set_tcp_quickack(true) {
+        tracing::debug!("TCP_QUICKACK: {error}");
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = stream;
 }
 
 fn is_out_of_descriptors(error: &io::Error) -> bool {

@@ -169,6 +169,7 @@ fn admit(
             mles_sansio::Source(source.key()),
             || door.gate(),
             || door.came_in(id),
+            listen::acknowledge,
         )
         .await;
         match outcome {

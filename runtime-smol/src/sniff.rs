@@ -27,6 +27,11 @@ impl<S> Sniff<S> {
         }
     }
 
+    /// The stream below.
+    pub(crate) fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
     /// Whether the other end speaks plain HTTP: the commonest first mistake (X1.14).
     pub(crate) fn is_plain_http(&self) -> bool {
         self.first.is_some_and(|byte| byte.is_ascii_uppercase())

@@ -118,7 +118,8 @@ async fn session<'a>(
             armed,
         };
         let source = Source(1);
-        serve(&io, &entrance, stream, source, || Gate::Open, || ()).await
+        let gate = || Gate::Open;
+        serve(&io, &entrance, stream, source, gate, || (), |_| ()).await
     });
     let name = "localhost".try_into().unwrap();
     let connector = TlsConnector::from(Arc::new(config));

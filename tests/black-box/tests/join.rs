@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use black_box::wire::{PING, PONG, TEXT, TEXT_BEGINS, frame};
-use black_box::{Binary, Client, Message, Server, header, suite};
+use black_box::{Binary, Client, Message, Server, header, suite, tls};
 
 suite! {
     an_incumbent_that_lives_stays,
@@ -19,6 +19,7 @@ suite! {
     one_newcomer_waits,
     a_newcomer_that_gives_up_changes_nothing,
     a_client_that_says_all_and_goes,
+    a_client_with_nagles_algorithm,
     names_are_bytes,
     announcements,
     pings_and_their_answers,
@@ -170,6 +171,27 @@ fn a_client_that_says_all_and_goes(binary: &Binary) {
         drop(client);
         watcher.expect([header(&uid, "said"), "first".into(), "second".into()]);
     }
+}
+
+/// A client that sends a small segment only once the one before is acknowledged need not wait for that: of
+/// many joins one at least takes less than the 40 ms for which a system may delay an acknowledgement.
+fn a_client_with_nagles_algorithm(binary: &Binary) {
+    let server = Server::start(binary, &[], &[]);
+    let mut least = Duration::MAX;
+    for number in 0..100 {
+        let began = Instant::now();
+        let tcp = server.tcp();
+        tcp.set_nodelay(false).unwrap();
+        let mut client = Client::open(tls::connect(tcp, &tls::config()).unwrap());
+        client.send(header(&number.to_string(), "segments"));
+        client.send("a small message");
+        client.settle();
+        least = least.min(began.elapsed());
+        if least < Duration::from_millis(35) {
+            return;
+        }
+    }
+    panic!("{least:?}");
 }
 
 /// H2.4, J1.1: no folding, no trimming, no normalisation; and the channel is part of the pair.

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use runtime_common::config::Listen;
 use smol::{Async, Timer};
@@ -124,22 +124,23 @@ pub(crate) async fn accept(
     mut take: impl FnMut(Async<TcpStream>, SocketAddr),
 ) {
     let mut reserve = File::open("/dev/null").ok();
-    let mut warned = false;
+    let mut shortage = Shortage::default();
     for count in 1_u64.. {
         if count % AT_ONCE == 0 {
             smol::future::yield_now().await; // Those who are in have their turn.
         }
         match listener.accept().await {
             Ok((stream, address)) => {
-                warned = false;
+                if shortage.ends(Instant::now()) {
+                    tracing::info!("file descriptors again: taking new connections");
+                }
                 take(stream, address);
             }
             Err(error) if is_out_of_descriptors(&error) => {
-                if !warned {
+                if shortage.begins(Instant::now()) {
                     tracing::warn!(
                         "out of file descriptors: dropping new connections; lower --max-sessions or raise the limit (ulimit -n)"
                     );
-                    warned = true;
                 }
                 if reserve.take().is_some() {
                     let _ = listener.get_ref().accept();
@@ -155,6 +156,27 @@ pub(crate) async fn accept(
                 }
             }
         }
+    }
+}
+
+/// Whether descriptors are short, for the log. While they are, every other connection may find one that
+/// has just become free: that is not the end of it.
+#[derive(Default)]
+struct Shortage {
+    /// When there was last none.
+    last: Option<Instant>,
+}
+
+impl Shortage {
+    /// There is none; says whether that is news.
+    fn begins(&mut self, now: Instant) -> bool {
+        let before = self.last.replace(now);
+        before.is_none_or(|last| now - last >= CALM)
+    }
+
+    /// There was one; says whether it is over.
+    fn ends(&mut self, now: Instant) -> bool {
+        self.last.take_if(|last| now - *last >= CALM).is_some()
     }
 }
 
@@ -183,3 +205,34 @@ const AT_ONCE: u64 = 16;
 
 /// The pause after a failed accept.
 const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// The time without a failed accept after which descriptors are no longer short.
+const CALM: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shortage_is_told_once_and_so_is_its_end() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut shortage = Shortage::default();
+        assert!(!shortage.ends(at(0)), "there was none");
+        assert!(shortage.begins(at(0)));
+        for millis in (50..20_000).step_by(50) {
+            let told = if millis % 100 == 0 {
+                shortage.begins(at(millis))
+            } else {
+                shortage.ends(at(millis))
+            };
+            assert!(!told, "{millis}");
+        }
+        assert!(!shortage.ends(at(29_000)));
+        assert!(shortage.ends(at(29_900)));
+        assert!(!shortage.ends(at(50_000)));
+        assert!(shortage.begins(at(50_000)));
+        assert!(shortage.begins(at(60_000)), "another, with nobody between");
+        assert!(shortage.ends(at(70_000)));
+    }
+}

@@ -31,6 +31,8 @@ pub(crate) struct Session<S> {
     close_read: Cell<bool>,
     /// TLS has said goodbye: what still comes is not even decrypted.
     shut: Cell<bool>,
+    /// Its goodbye, and that nothing is to follow, has been handed to the socket.
+    shut_sent: Cell<bool>,
     /// Bytes that are still taken from it, and thrown away, while it closes.
     patience: Cell<usize>,
 }
@@ -42,7 +44,8 @@ pub(crate) enum Phase {
     First,
     /// Nothing, until the node resumes it or has it wait.
     Held,
-    /// No more than may be kept for later: only its end counts (J1.10).
+    /// No more than may be kept for later: only its end counts (J1.10). An end that stands behind more than
+    /// that is seen when what is before it has been read: after the wait, which the probe's time bounds.
     Waiting,
     /// Everything.
     Open,
@@ -67,6 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             finished: Cell::new(false),
             close_read: Cell::new(false),
             shut: Cell::new(false),
+            shut_sent: Cell::new(false),
             patience: Cell::new(PATIENCE),
         }
     }
@@ -86,11 +90,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             // any more, and it learns from the end of the stream that nothing is to follow.
             Phase::Closing if self.close_sent.get() && self.finished.get() => {
                 self.shut.set(true);
-                let mut stream = self.stream.borrow_mut();
-                let closed = Pin::new(&mut *stream).poll_close(cx);
-                match closed {
-                    Poll::Ready(_) if self.close_read.get() => Poll::Ready(()),
-                    Poll::Ready(_) | Poll::Pending => Poll::Pending,
+                if !self.shut_sent.get() {
+                    let mut stream = self.stream.borrow_mut();
+                    let sent = Pin::new(&mut *stream).poll_close(cx).is_ready();
+                    self.shut_sent.set(sent);
+                }
+                if self.shut_sent.get() && self.close_read.get() {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
                 }
             }
             Phase::First | Phase::Held | Phase::Waiting | Phase::Open | Phase::Closing => {

@@ -5,10 +5,12 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use black_box::wire::{BINARY, BINARY_BEGINS, GOES_ON, PING, TEXT, frame, head};
-use black_box::{Binary, Client, Message, Server, header, suite, tls, upgrade_request};
+use black_box::{Binary, Client, Message, Records, Server, header, suite, tls, upgrade_request};
 
 suite! {
     garbage_before_tls,
@@ -19,6 +21,7 @@ suite! {
     an_upload_of_a_gibibyte,
     endless_fragments,
     a_flood_of_pings,
+    floods_of_nothing,
     a_newcomer_that_does_not_wait,
     resets_everywhere,
     too_many_connections_a_minute,
@@ -284,6 +287,47 @@ fn a_flood_of_pings(binary: &Binary) {
     // It reads again, and still gets answers.
     after.send_frame(PING, b"the last");
     while after.next_frame() != Message::Pong("the last".into()) {}
+    talk.end(16 * MIB);
+}
+
+/// L2.2: who sends what costs it next to nothing, as fast as it can, and reads nothing, delays nobody: members
+/// talk meanwhile.
+fn floods_of_nothing(binary: &Binary) {
+    const FLOOD: u64 = 2 * MIB;
+    let data = |records: &mut Records, frame: &[u8]| {
+        let many = frame.repeat(2000);
+        records.send(&many).map(|()| many.len())
+    };
+    let mut talk = Talk::begin(binary, &[]);
+    for kind in ["pings", "empty messages", "records without data"] {
+        let mut records = Records::on(talk.server.tcp());
+        let request = upgrade_request("/", &["Sec-WebSocket-Protocol: mles-websocket"]);
+        records.send(&request).unwrap();
+        let join = frame(TEXT, header("mallory", kind).as_bytes());
+        records.send(&join).unwrap();
+        let joined = format!("\"mallory\" on {kind:?}");
+        talk.server.log().wait_for(&joined).unwrap();
+        let sent = Arc::new(AtomicU64::new(0));
+        let enough = Arc::new(AtomicBool::new(false));
+        let (count, stop) = (sent.clone(), enough.clone());
+        let flood = std::thread::spawn(move || {
+            while !stop.load(Relaxed) {
+                let bytes = match kind {
+                    "pings" => data(&mut records, &frame(PING, b"")),
+                    "empty messages" => data(&mut records, &frame(BINARY, b"")),
+                    _ => records.send_nothing(30),
+                };
+                count.fetch_add(bytes.unwrap() as u64, Relaxed);
+            }
+        });
+        let rounds = talk.rounds + 100;
+        while talk.rounds < rounds || sent.load(Relaxed) < FLOOD {
+            assert!(!flood.is_finished(), "{kind}: not taken any more");
+            talk.round();
+        }
+        enough.store(true, Relaxed);
+        flood.join().unwrap();
+    }
     talk.end(16 * MIB);
 }
 

@@ -122,7 +122,8 @@ fn one_newcomer_waits(binary: &Binary) {
     bob.expect([header("alice", "queue")]);
 }
 
-/// J1.10: nothing has changed for the incumbent, although it never answers the ping.
+/// J1.10: nothing has changed for the incumbent, although it never answers the ping: it talks on, and the
+/// next newcomer waits for it anew.
 fn a_newcomer_that_gives_up_changes_nothing(binary: &Binary) {
     let server = Server::start(binary, &["--probe-timeout", "500ms"], &[]);
     for how in 0..3 {
@@ -153,7 +154,16 @@ fn a_newcomer_that_gives_up_changes_nothing(binary: &Binary) {
             "{channel}"
         );
         bob.leave();
-        alice.leave();
+        alice.settle();
+        let mut later = knock(&server, "alice", &channel);
+        alice.expect_ping();
+        alice.close(1000);
+        later.settle();
+        later.expect([
+            header("alice", &channel),
+            header("bob", &channel),
+            "still there?".into(),
+        ]);
     }
 }
 

@@ -12,6 +12,7 @@ use black_box::{Binary, Client, Ended, Message, Server, Signal, header, suite, u
 
 suite! {
     everybody_is_told,
+    everybody_answers,
     a_client_that_never_answers,
     a_client_that_never_reads,
     what_waits_goes_out_first,
@@ -59,6 +60,31 @@ fn everybody_is_told(binary: &Binary) {
             began.elapsed()
         );
     }
+}
+
+/// X1.7, X1.8: it ends when the last of fifty sessions has answered, and does not wait its time out.
+fn everybody_answers(binary: &Binary) {
+    let mut server = Server::start(binary, &[], &[]);
+    let mut clients: Vec<_> = (0..50)
+        .map(|number: u32| server.join(&number.to_string(), &format!("end {}", number % 10)))
+        .collect();
+    clients.iter_mut().for_each(|client| {
+        client.recv_until_settled();
+    });
+    let began = Instant::now();
+    server.signal(Signal::TERM);
+    for client in &mut clients {
+        assert_eq!(client.recv_close().0, 1012);
+    }
+    for client in &mut clients {
+        client.expect_end();
+    }
+    let ended = server.wait();
+    let took = began.elapsed();
+    assert_clean(&ended);
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    let last = ended.stderr.last().unwrap();
+    assert!(!last.contains("in time"), "{last}");
 }
 
 /// X1.7: within 5 s, although one of them never answers the close frame.

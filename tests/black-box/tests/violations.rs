@@ -6,6 +6,9 @@
     reason = "a test that can't go on, or gets what it does not expect, fails"
 )]
 
+use std::io::Read;
+use std::time::{Duration, Instant};
+
 use black_box::wire::{BINARY, CLOSE, ENDS, PING, PONG, TEXT, TEXT_BEGINS, close, frame};
 use black_box::{Binary, Client, Server, header, suite};
 
@@ -14,6 +17,7 @@ suite! {
     violations_before_the_join,
     text_that_is_not_utf_8,
     nothing_after_a_violation,
+    the_end_comes_with_the_close_frame,
 }
 
 /// Bytes that break RFC 6455, with a name.
@@ -165,4 +169,34 @@ fn nothing_after_a_violation(binary: &Binary) {
         .map(|message| message.to_text().unwrap().to_owned())
         .collect();
     assert!(!texts.iter().any(|text| text == "too late"), "{texts:?}");
+}
+
+/// X1.7, M4.2, M4.4, M4.5: behind its close frame a client at fault gets the end of the stream at once, although it
+/// neither answers nor ends its own.
+fn the_end_comes_with_the_close_frame(binary: &Binary) {
+    let server = Server::start(binary, &["--max-message", "4KiB"], &[]);
+    for (joins, code, bad) in [
+        (false, 1002, frame(0x83, b"")),
+        (true, 1002, frame(0x83, b"")),
+        (true, 1007, frame(TEXT, b"\xff")),
+        (true, 1009, frame(BINARY, &[0; 5000])),
+    ] {
+        let mut client = server.open();
+        if joins {
+            client.join("alice", "the end");
+            client.recv_until_settled();
+        }
+        client.send_bytes(&bad);
+        let began = Instant::now();
+        let mut bytes = Vec::new();
+        // An end that TLS has announced: a connection that is just dropped would be an error.
+        let end = client.stream().read_to_end(&mut bytes);
+        assert!(end.is_ok(), "{code}: {end:?} {bytes:?}");
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(4), "{code}: {took:?}");
+        assert_eq!(bytes[0], CLOSE);
+        assert_eq!(usize::from(bytes[1]), bytes.len() - 2, "and nothing else");
+        assert_eq!(u16::from_be_bytes([bytes[2], bytes[3]]), code);
+    }
+    server.assert_serves();
 }

@@ -218,8 +218,11 @@ async fn stop(server: Rc<Server>, mut signals: Signals, accepting: Vec<Task<()>>
     if signals.next().await.is_none() {
         return;
     }
+    // Waited for: who reads the next line finds nobody listening.
+    for task in accepting {
+        task.cancel().await;
+    }
     tracing::info!("stopping: closing {} sessions", server.io.len());
-    drop(accepting);
     server.door.stopping.set(true);
     server.io.report(Event::Shutdown);
     smol::future::or(

@@ -79,7 +79,7 @@ fn a_certificate_that_cannot_be_kept(binary: &Binary) {
     for launch in launches {
         let server = launch.start();
         server.assert_serves();
-        let lines = server.log().lines();
+        let lines = server.stop().stderr;
         let warnings: Vec<_> = lines
             .iter()
             .filter(|line| line.contains(" WARN "))

@@ -173,7 +173,8 @@ fn variables_and_options(binary: &Binary) {
         alice.settle();
         let replay = server.join("bob", "kept").leave();
         assert_eq!(replay.len() - 1, kept, "and alice's announcement");
-        let warnings = server.log().lines();
+        drop(alice);
+        let warnings = server.stop().stderr;
         let warnings: Vec<_> = warnings
             .iter()
             .filter(|line| line.contains(" WARN "))
@@ -193,7 +194,8 @@ fn what_is_logged(binary: &Binary) {
         alice.send("a certain message");
         alice.send_frame(0x83, b"a certain mistake");
         alice.expect_close(1002);
-        let lines = server.log().lines().join("\n");
+        drop(alice);
+        let lines = server.stop().stderr.join("\n");
         assert!(!lines.contains("a certain m"), "{lines}");
         let known = lines.contains("a certain person") && lines.contains("a certain place");
         assert_eq!(known, level != "info", "{lines}");
@@ -253,24 +255,17 @@ fn several_addresses(binary: &Binary) {
     server.assert_quiet();
     // Further than this machine: with a warning, as the certificate was made for this machine alone.
     let server = Server::start(binary, &["--listen", "0.0.0.0:0"], &[]);
-    let lines = server.log().lines();
-    assert!(
-        lines
-            .iter()
-            .any(|line| line.contains(" WARN ") && line.contains("other machines")),
-        "{lines:?}"
-    );
+    let warning = server.log().wait_for("other machines").unwrap();
+    assert!(warning.contains(" WARN "), "{warning}");
 }
 
 /// X1.10, X1.12: fewer descriptors than the limits need are said, and the limits made to fit.
 fn too_few_descriptors(binary: &Binary) {
     let server = Launch::new(binary).descriptors(64).start();
-    let lines = server.log().lines();
-    let shortage = lines.iter().find(|line| line.contains(" WARN "));
+    let shortage = server.log().wait_for(" WARN ").unwrap();
     assert!(
-        shortage
-            .is_some_and(|line| line.contains("64 descriptors") && line.contains("--filelimit")),
-        "{lines:?}"
+        shortage.contains("64 descriptors") && shortage.contains("--filelimit"),
+        "{shortage}"
     );
     // More connections than there are descriptors: they displace each other, or are refused.
     let _waiting: Vec<_> = (0..100).map(|_| server.tcp()).collect();

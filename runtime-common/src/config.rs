@@ -60,6 +60,8 @@ pub struct Config {
     pub rate_limit: Option<NonZeroU32>,
     /// Connections at once of one source: at most 1 000 000; `None` is no limit.
     pub per_ip_limit: Option<NonZeroU32>,
+    /// Threads that serve connections: 1 to 64; `None` is one for each core.
+    pub threads: Option<u8>,
 }
 
 /// The PEM files of an own certificate.
@@ -156,12 +158,26 @@ impl Config {
                 0..=1_000_000,
                 PER_IP_LIMIT,
             )),
+            threads: layer
+                .threads
+                .map(|given| check.number(Some(given), 1..=THREADS_MAX, 1)),
         };
         if check.mistakes.is_empty() {
             Ok(config)
         } else {
             Err(Exit::mistakes(&check.mistakes))
         }
+    }
+
+    /// Threads that serve connections.
+    pub fn io_threads(&self) -> u8 {
+        let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let cores = || {
+            u8::try_from(cores())
+                .unwrap_or(THREADS_MAX)
+                .min(THREADS_MAX)
+        };
+        self.threads.unwrap_or_else(cores)
     }
 
     /// Whether the server makes its own certificate, for this machine.
@@ -359,6 +375,8 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 pub const PING_INTERVAL: Duration = Duration::from_secs(24);
 /// Default of [`Config::probe_timeout`] (J1.3).
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most of [`Config::threads`].
+pub const THREADS_MAX: u8 = 64;
 /// Default of [`Config::filelimit`]; the public server's.
 pub const FILELIMIT: u32 = 256;
 /// Default of [`Config::rate_limit`]: none; the public server's.

@@ -109,8 +109,7 @@ impl Groups {
         }
     }
 
-    /// Makes room for a connection. The lower 32 bits of its id are its slot; a slot is used again
-    /// only after `remove`.
+    /// Makes room for a connection. Its slot ([`slot`]) is used again only after `remove`.
     pub fn open(&mut self, conn: ConnId) {
         let slot = slot(conn);
         if self.recipients.len() <= slot {
@@ -425,11 +424,29 @@ impl Recipient {
     }
 }
 
-/// A connection's place in the tables of its thread: the lower half of its id.
+/// The id of a connection: how many its thread had before it, the thread, and its place in the thread's
+/// tables, which others have had before and will have after it.
+#[must_use]
+pub fn conn_id(generation: u32, thread: u8, slot: u32) -> ConnId {
+    debug_assert!(slot <= SLOT_MASK, "a thread has fewer places than that");
+    ConnId(u64::from(generation) << 32 | u64::from(thread) << SLOT_BITS | u64::from(slot))
+}
+
+/// A connection's place in the tables of its thread.
 #[must_use]
 pub fn slot(conn: ConnId) -> usize {
-    (conn.0 & 0xffff_ffff) as usize
+    (conn.0 & u64::from(SLOT_MASK)) as usize
 }
+
+/// The I/O thread that a connection is on.
+#[must_use]
+pub fn thread(conn: ConnId) -> usize {
+    (conn.0 >> SLOT_BITS & 0xff) as usize
+}
+
+/// Bits of an id that hold the slot: more than the most sessions that can be configured.
+const SLOT_BITS: u32 = 24;
+const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
 
 #[cfg(test)]
 mod tests;

@@ -32,20 +32,20 @@ pub(crate) enum Outcome {
     Failed(io::Error),
 }
 
-/// Serves one connection to its end. `upgraded` is called when it is to become a session, at the moment
-/// that the gate lets it in; `acknowledge` when the client is to say two things with no answer to the first:
-/// its end of the TLS handshake and the request, its header and a message.
+/// Serves one connection to its end. `gate` says whether sessions are let in; `enter` is called when this one
+/// is to become a session, and has the last word; `acknowledge` when the client is to say two things with no
+/// answer to the first: its end of the TLS handshake and the request, its header and a message.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     io: &IoThread<Sniff<S>>,
     entrance: &Entrance,
     stream: S,
     source: Source,
     gate: impl Fn() -> Gate,
-    upgraded: impl FnOnce(),
+    enter: impl Fn() -> Gate,
     acknowledge: impl Fn(&S),
 ) -> Outcome {
     // Boxed, so that what the way in needs is gone when the session begins.
-    let open = Box::pin(come_in(entrance, stream, gate, upgraded, acknowledge)).await;
+    let open = Box::pin(come_in(entrance, stream, gate, enter, acknowledge)).await;
     let (stream, rest) = match open {
         Ok(open) => open,
         Err(outcome) => return outcome,
@@ -71,7 +71,7 @@ async fn come_in<S: AsyncRead + AsyncWrite + Unpin>(
     entrance: &Entrance,
     stream: S,
     gate: impl Fn() -> Gate,
-    upgraded: impl FnOnce(),
+    enter: impl Fn() -> Gate,
     acknowledge: impl Fn(&S),
 ) -> Result<(TlsStream<Sniff<S>>, Vec<u8>), Outcome> {
     let accept = entrance.acceptor.accept(Sniff::new(stream)).into_fallible();
@@ -87,7 +87,7 @@ async fn come_in<S: AsyncRead + AsyncWrite + Unpin>(
     stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
     acknowledge(stream.get_ref().0.get_ref());
     let mut head = Vec::new();
-    let answer = match within(HEAD_TIMEOUT, request(&mut stream, &mut head, gate)).await {
+    let answer = match within(HEAD_TIMEOUT, request(&mut stream, &mut head, gate, enter)).await {
         Some(Ok(answer)) => answer,
         Some(Err(error)) => return Err(Outcome::Failed(error)),
         None => {
@@ -97,7 +97,6 @@ async fn come_in<S: AsyncRead + AsyncWrite + Unpin>(
     };
     match answer {
         Answer::Upgrade { response } => {
-            upgraded();
             let write = async {
                 stream.write_all(&response).await?;
                 stream.flush().await?;
@@ -122,6 +121,7 @@ async fn request<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut TlsStream<S>,
     head: &mut Vec<u8>,
     gate: impl Fn() -> Gate,
+    enter: impl Fn() -> Gate,
 ) -> io::Result<Answer> {
     let mut buffer = [0; 2048];
     loop {
@@ -131,7 +131,11 @@ async fn request<S: AsyncRead + AsyncWrite + Unpin>(
         }
         head.extend_from_slice(&buffer[..count]);
         let (answer, used) = match http::parse_head(head) {
-            Ok(Some((request, used))) => (http::respond(&request, gate()), used),
+            Ok(Some((request, used))) => match http::respond(&request, gate()) {
+                // Many may have seen the gate open.
+                Answer::Upgrade { .. } => (http::respond(&request, enter()), used),
+                answer @ Answer::Close { .. } => (answer, used),
+            },
             Ok(None) => continue,
             Err(refusal) => return Ok(refusal.answer(true)),
         };

@@ -10,18 +10,34 @@ use std::time::{Duration, Instant};
 
 use futures_rustls::server::TlsStream;
 use mles_sansio::{Action, ConnId, Ending, Event, Fault, GroupId, Role, Source};
-use runtime_common::groups::{Excess, Fill, Flushed, Groups, Progress, slot};
+use runtime_common::config::Config;
+use runtime_common::groups::{Excess, Fill, Flushed, Groups, Progress, conn_id, slot};
 use smol::io::{AsyncRead, AsyncWrite};
 
+use runtime_common::websocket::ControlPayload;
+
 use crate::session::{Phase, Session};
+
+/// What happened on a thread, for the node.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(crate) events: Vec<Event>,
+    /// Connections whose first message is among the events.
+    pub(crate) held: Vec<ConnId>,
+    /// Pings to be answered when the events are handled.
+    pub(crate) pings: Vec<(ConnId, ControlPayload)>,
+}
 
 /// The connections of one thread and what is queued for them.
 pub(crate) struct IoThread<S> {
     sessions: RefCell<Vec<Option<Rc<Session<S>>>>>,
     free: RefCell<Vec<u32>>,
-    generation: Cell<u64>,
+    thread: u8,
+    generation: Cell<u32>,
     pub(crate) groups: RefCell<Groups>,
     pub(crate) max_message: usize,
+    /// What all unfinished messages may hold (M4.6).
+    unfinished_max: usize,
     /// What happened since the last turn.
     events: RefCell<Vec<Event>>,
     /// Whoever runs the turns.
@@ -31,8 +47,9 @@ pub(crate) struct IoThread<S> {
     touched: RefCell<Vec<ConnId>>,
     /// Closing connections and when they are dropped at the latest, in order.
     lingering: RefCell<VecDeque<(Instant, ConnId)>>,
-    /// Connections whose first message the node has not seen yet.
+    /// Connections whose first message the node has not seen yet, and pings that came since the last turn.
     held: RefCell<Vec<ConnId>>,
+    pings: RefCell<Vec<(ConnId, ControlPayload)>>,
     /// What was read since the last turn: bytes, and what its events cost.
     read: Cell<usize>,
     /// Messages that are coming in: since when, and what all of them hold.
@@ -45,19 +62,27 @@ pub(crate) struct IoThread<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
-    pub(crate) fn new(outbox: usize, max_message: usize) -> Self {
+    /// I/O thread number `thread`, with its share of the budgets over all sessions.
+    pub(crate) fn new(thread: u8, config: &Config) -> Self {
+        let (outbox, max_message) = (config.outbox, config.max_message);
+        let together = TOGETHER.div_ceil(config.io_threads().into());
+        let together = together.max(TOGETHER_LEAST);
+        let budget = max_message.saturating_mul(together);
         Self {
             sessions: RefCell::default(),
             free: RefCell::default(),
+            thread,
             generation: Cell::new(0),
-            groups: RefCell::new(Groups::new(outbox, (max_message * TOGETHER) as u64)),
+            groups: RefCell::new(Groups::new(outbox, budget as u64)),
             max_message,
+            unfinished_max: budget,
             events: RefCell::default(),
             turn: RefCell::default(),
             grown: RefCell::default(),
             touched: RefCell::default(),
             lingering: RefCell::default(),
             held: RefCell::default(),
+            pings: RefCell::default(),
             read: Cell::new(0),
             unfinished: RefCell::default(),
             unfinished_bytes: Cell::new(0),
@@ -78,8 +103,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
             sessions.push(None);
             u32::try_from(sessions.len() - 1).unwrap_or(u32::MAX)
         });
-        self.generation.set(self.generation.get() + 1);
-        let conn = ConnId(self.generation.get() << 32 | u64::from(place));
+        self.generation.set(self.generation.get().wrapping_add(1));
+        let conn = conn_id(self.generation.get(), self.thread, place);
         let session = Rc::new(Session::new(conn, stream, rest));
         if let Some(free) = sessions.get_mut(slot(conn)) {
             *free = Some(session.clone());
@@ -117,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
         if after > 0 {
             unfinished.entry(conn).or_insert_with(Instant::now);
         }
-        while self.unfinished_bytes.get() > self.max_message * TOGETHER {
+        while self.unfinished_bytes.get() > self.unfinished_max {
             let pace = |(&conn, since): (&ConnId, &Instant)| {
                 let session = self.session(conn)?;
                 let elapsed = since.elapsed().as_micros().max(1);
@@ -142,6 +167,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
         self.held.borrow_mut().push(conn);
     }
 
+    /// A ping has come. It is answered when the node has had what came before it (M2.4).
+    pub(crate) fn pinged(&self, conn: ConnId, payload: ControlPayload) {
+        self.pings.borrow_mut().push((conn, payload));
+        self.wake_turn();
+    }
+
     /// Forgets a connection, and tells the node if it should not know; its stream goes with the last
     /// reference.
     pub(crate) fn forget(&self, session: &Session<S>) {
@@ -154,7 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
             session.give_up();
             self.hold(session, false);
             self.sessions.borrow_mut()[slot(conn)] = None;
-            self.free.borrow_mut().push((conn.0 & 0xffff_ffff) as u32);
+            self.free.borrow_mut().push(slot(conn) as u32);
         }
         self.wake_turn(); // It may wait for the last one.
     }
@@ -172,14 +203,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
         }
     }
 
-    /// The events since the last call, in order; the caller's waker is woken for the next.
-    pub(crate) fn take_events(&self, waker: &Waker) -> Vec<Event> {
+    /// Whose waker is woken when something happens.
+    pub(crate) fn wakes(&self, waker: &Waker) {
         let mut turn = self.turn.borrow_mut();
         if !turn.as_ref().is_some_and(|known| known.will_wake(waker)) {
             *turn = Some(waker.clone());
         }
+    }
+
+    /// What happened since the last call, in order.
+    pub(crate) fn take(&self) -> Batch {
         self.read.set(0);
-        std::mem::take(&mut *self.events.borrow_mut())
+        Batch {
+            events: std::mem::take(&mut *self.events.borrow_mut()),
+            held: std::mem::take(&mut *self.held.borrow_mut()),
+            pings: std::mem::take(&mut *self.pings.borrow_mut()),
+        }
+    }
+
+    /// The node has handled the events of a batch, and its actions are executed. Whoever is neither
+    /// resumed nor closed by them has to wait.
+    pub(crate) fn answered(&self, held: Vec<ConnId>, pings: Vec<(ConnId, ControlPayload)>) {
+        for conn in held {
+            if let Some(session) = self.session(conn) {
+                session.wait();
+            }
+        }
+        for (conn, payload) in pings {
+            self.groups.borrow_mut().pong(conn, payload);
+            self.touch(conn);
+        }
     }
 
     /// Executes one action of the node, but for notices, which are the caller's.
@@ -239,11 +292,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
 
     /// Writes what this turn's actions queued.
     pub(crate) fn deliver(&self) {
-        for conn in self.held.borrow_mut().drain(..) {
-            if let Some(session) = self.session(conn) {
-                session.wait();
-            }
-        }
         let touched = std::mem::take(&mut *self.touched.borrow_mut());
         for &conn in &touched {
             self.push(conn);
@@ -399,11 +447,13 @@ const SCRATCH: usize = 64 * 1024;
 pub(crate) const READ_MAX: usize = 4 << 20;
 
 /// What an event counts as beside its bytes: tiny messages cost the node more than reading them.
-const EVENT: usize = 256;
+pub(crate) const EVENT: usize = 256;
 
 /// Messages of the largest size for which there is room on the way in, and as many on the way out;
 /// smaller ones share it (M4.6, L3.10).
 const TOGETHER: usize = 4;
+/// For how many of them each thread has room at least: fewer would not be what the clauses allow.
+const TOGETHER_LEAST: usize = 2;
 
 /// How long the other end has to answer a close frame (X1.7).
 const LINGER: Duration = Duration::from_secs(5);

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use mles_sansio::{Node, Seed};
@@ -13,19 +13,21 @@ use runtime_common::tls::{self, Identity};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
-use crate::server::Server;
-
+mod door;
 mod driver;
+mod handover;
 mod io_thread;
 mod listen;
+mod route;
 mod server;
 mod session;
 mod sniff;
 mod turn;
+mod worker;
 
 fn main() -> ExitCode {
     let config = match Config::load(std::env::args_os(), &|name| std::env::var_os(name)) {
-        Ok(config) => config,
+        Ok(config) => Arc::new(config),
         Err(exit) => {
             let text = format!("{}\n", exit.message);
             // A closed pipe is the reader's wish, not an error.
@@ -64,7 +66,7 @@ fn log_to_stderr() {
 }
 
 /// Everything that can fail, before the first connection; then the server's life.
-fn start(config: &Config) -> Result<(), String> {
+fn start(config: &Arc<Config>) -> Result<(), String> {
     // What can fail comes first: a start that fails says one line.
     let key = config.key.read()?;
     let bound = listen::bind(&config.listen)?;
@@ -101,10 +103,9 @@ fn start(config: &Config) -> Result<(), String> {
         &Seed(seed),
     );
     let tls = tls::server_config(identity);
-    let server = Rc::new(Server::new(config, &descriptors, tls));
     tracing::debug!("node {}", node.uid());
     let local = config.local_mode().then_some(fingerprint);
-    smol::block_on(server::live(server, node, bound, local.as_deref()))
+    server::run(config, &descriptors, &tls, node, bound, local.as_deref())
 }
 
 /// The server's certificate: the operator's own, or one made for this machine.

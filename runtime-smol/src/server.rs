@@ -1,105 +1,139 @@
-//! The server's life: who may come in, from the first connection to the last.
+//! The server's life, from the first connection to the last.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::hash::RandomState;
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use async_signal::{Signal, Signals};
-use futures_rustls::TlsAcceptor;
 use mles_sansio::{Event, Node};
 use runtime_common::config::Config;
-use runtime_common::http::Gate;
-use runtime_common::limits::{self, Descriptors, Gatekeeper, Limits};
+use runtime_common::limits::{Descriptors, Limits};
 use rustls::ServerConfig;
 use smol::stream::StreamExt;
-use smol::{Async, LocalExecutor, Task, Timer};
+use smol::{Task, Timer};
 
-use crate::driver::{AtLast, Entrance, Outcome, serve};
-use crate::io_thread::IoThread;
+use crate::door::{self, Door};
+use crate::handover::Handover;
 use crate::listen::{self, Bound};
-use crate::sniff::Sniff;
 use crate::turn::{self, Clock};
+use crate::worker::{Arrival, Socket, Worker};
 
-type Socket = Async<TcpStream>;
-
-pub(crate) struct Server {
-    io: IoThread<Sniff<Socket>>,
-    entrance: Entrance,
-    door: Door,
+/// The I/O threads: this one, which is number 0 and has the node, and those beside it.
+struct Server {
+    door: Arc<Door>,
+    own: Rc<Worker>,
+    others: Vec<Arc<Handover<Arrival>>>,
 }
 
-/// Who may come in, and who is coming in.
-struct Door {
-    gatekeeper: RefCell<Gatekeeper>,
-    max_sessions: u32,
-    stopping: Cell<bool>,
-    start: Instant,
-    next: Cell<u64>,
-    /// The tasks of connections that are no sessions yet, so that one can be given up.
-    coming: RefCell<HashMap<u64, Task<()>>>,
-}
-
-impl Server {
-    pub(crate) fn new(config: &Config, descriptors: &Descriptors, tls: Arc<ServerConfig>) -> Self {
-        let limits = Limits {
-            filelimit: descriptors.filelimit,
-            max_sessions: descriptors.max_sessions,
-            per_ip_limit: config.per_ip_limit,
-            rate_limit: config.rate_limit,
-        };
-        Self {
-            io: IoThread::new(config.outbox, config.max_message),
-            entrance: Entrance {
-                acceptor: TlsAcceptor::from(tls),
-                handshake_timeout: config.handshake_timeout,
-            },
-            door: Door {
-                gatekeeper: RefCell::new(Gatekeeper::new(limits, RandomState::new())),
-                max_sessions: descriptors.max_sessions,
-                stopping: Cell::new(false),
-                start: Instant::now(),
-                next: Cell::new(0),
-                coming: RefCell::default(),
-            },
-        }
-    }
-}
-
-/// From the first connection to the last. `local` is the fingerprint of a certificate made here.
-pub(crate) async fn live(
-    server: Rc<Server>,
+/// Serves until a signal ends it. `local` is the fingerprint of a certificate made here.
+///
+/// # Errors
+///
+/// One line that says what to do, before anything is served.
+pub(crate) fn run(
+    config: &Arc<Config>,
+    descriptors: &Descriptors,
+    tls: &Arc<ServerConfig>,
     mut node: Node,
     bound: Bound,
     local: Option<&str>,
 ) -> Result<(), String> {
-    let executor = Rc::new(LocalExecutor::new());
-    let signals = Signals::new([Signal::Term, Signal::Int]);
-    let signals = signals.map_err(|error| format!("cannot listen for signals: {error}"))?;
-    let accepting: Vec<_> = bound
-        .listeners
-        .into_iter()
-        .map(|listener| {
-            let (server, inner) = (server.clone(), executor.clone());
-            executor.spawn(listen::accept(listener, move |stream, address| {
-                admit(&server, &inner, stream, address);
-            }))
-        })
-        .collect();
-    announce(&bound.addresses, local)?;
-    let stop = executor.spawn(stop(server.clone(), signals, accepting));
-    // A task like the connections', so that it has its turn among them.
-    let turns = executor.spawn(async move {
-        let (io, stopping) = (&server.io, &server.door.stopping);
-        turn::run(io, &mut node, &Clock::new(), stopping).await;
+    let limits = Limits {
+        filelimit: descriptors.filelimit,
+        max_sessions: descriptors.max_sessions,
+        per_ip_limit: config.per_ip_limit,
+        rate_limit: config.rate_limit,
+    };
+    let door = Arc::new(Door::new(limits, config.io_threads()));
+    let others = (1..config.io_threads()).map(|thread| spawn(thread, config, tls, &door));
+    let server = Rc::new(Server {
+        own: Worker::new(0, config, tls, &door),
+        others: others.collect::<Result<_, _>>()?,
+        door,
     });
-    executor.run(turns).await;
-    drop(stop);
-    Ok(())
+    smol::block_on(server.own.clone().executor.run(async {
+        let signals = Signals::new([Signal::Term, Signal::Int]);
+        let signals = signals.map_err(|error| format!("cannot listen for signals: {error}"))?;
+        let executor = &server.own.executor;
+        let accepting = bound.listeners.into_iter().map(|listener| {
+            let server = server.clone();
+            executor.spawn(listen::accept(listener, move |stream, address| {
+                server.admit(stream, address.ip());
+            }))
+        });
+        let accepting: Vec<_> = accepting.collect();
+        announce(&bound.addresses, local)?;
+        let stop = executor.spawn(stop(server.clone(), signals, accepting));
+        // A task like the connections', so that it has its turn among them.
+        let inner = server.clone();
+        let turns = executor.spawn(async move {
+            let (io, stopping) = (&inner.own.io, &inner.door.stopping);
+            turn::run(io, &inner.others, &mut node, &Clock::new(), stopping).await;
+        });
+        turns.await;
+        drop(stop);
+        Ok(())
+    }))
+}
+
+/// Starts an I/O thread beside the node's.
+fn spawn(
+    thread: u8,
+    config: &Arc<Config>,
+    tls: &Arc<ServerConfig>,
+    door: &Arc<Door>,
+) -> Result<Arc<Handover<Arrival>>, String> {
+    /// A thread ends only by a panic, and its sessions with it: better to begin anew than to go on without.
+    struct Last;
+    impl Drop for Last {
+        fn drop(&mut self) {
+            tracing::error!("an I/O thread has died: exiting");
+            std::process::exit(101);
+        }
+    }
+    let handover = Arc::new(Handover::default());
+    let (node, config, tls, door) = (handover.clone(), config.clone(), tls.clone(), door.clone());
+    let body = move || {
+        let _last = Last;
+        let worker = Worker::new(thread, &config, &tls, &door);
+        let inner = worker.clone();
+        // A task like the connections', so that it has its turn among them.
+        let relay = worker.executor.spawn(async move {
+            let take_in = |arrival| inner.take_in(arrival);
+            turn::relay(&inner.io, &node, take_in, |id| inner.give_up(id)).await
+        });
+        match smol::block_on(worker.executor.run(relay)) {}
+    };
+    let builder = std::thread::Builder::new().name(format!("mles-io-{thread}"));
+    let spawned = builder.spawn(body);
+    spawned.map_err(|error| format!("cannot start a thread: {error}; lower --threads"))?;
+    Ok(handover)
+}
+
+impl Server {
+    /// Takes a connection in, if it may, and gives it to its thread.
+    fn admit(&self, stream: Socket, address: IpAddr) {
+        let (ticket, evicted) = match self.door.admit(address) {
+            Ok(admitted) => admitted,
+            Err(refused) => return tracing::debug!("connection refused: {refused}"),
+        };
+        if let Some(evicted) = evicted {
+            match door::thread(evicted).checked_sub(1) {
+                None => self.own.give_up(evicted),
+                Some(other) => self.others[other].put_evicted(evicted),
+            }
+        }
+        if let Err(error) = stream.get_ref().set_nodelay(true) {
+            tracing::debug!("TCP_NODELAY: {error}");
+        }
+        match door::thread(ticket.id).checked_sub(1) {
+            None => self.own.take_in((stream, ticket)),
+            Some(other) => self.others[other].put_arrival((stream, ticket)),
+        }
+    }
 }
 
 /// Says on stdout where to go; the last line says that the server accepts.
@@ -131,87 +165,6 @@ fn announce(addresses: &[SocketAddr], local: Option<&str>) -> Result<(), String>
     written.map_err(|error| format!("cannot write to stdout: {error}"))
 }
 
-/// Takes a connection in, if its source and the table have room.
-fn admit(
-    server: &Rc<Server>,
-    executor: &Rc<LocalExecutor<'static>>,
-    stream: Socket,
-    address: SocketAddr,
-) {
-    let door = &server.door;
-    let id = door.next.get();
-    door.next.set(id + 1);
-    let source = limits::Source::of(address.ip());
-    let admitted = door
-        .gatekeeper
-        .borrow_mut()
-        .admit(id, source, door.start.elapsed());
-    let admitted = match admitted {
-        Ok(admitted) => admitted,
-        Err(refused) => return tracing::debug!("connection refused: {refused:?}"),
-    };
-    if let Some(evicted) = admitted.evict {
-        // Dropping its task drops its socket.
-        door.coming.borrow_mut().remove(&evicted);
-        tracing::debug!("an unfinished connection gave way to a new one");
-    }
-    if let Err(error) = stream.get_ref().set_nodelay(true) {
-        tracing::debug!("TCP_NODELAY: {error}");
-    }
-    let inner = server.clone();
-    let task = executor.spawn(async move {
-        let door = &inner.door;
-        let _gone = AtLast(|| door.gone(id));
-        let outcome = serve(
-            &inner.io,
-            &inner.entrance,
-            stream,
-            mles_sansio::Source(source.key()),
-            || door.gate(),
-            || door.came_in(id),
-            listen::acknowledge,
-        )
-        .await;
-        match outcome {
-            Outcome::Session => {}
-            Outcome::Answered(status) => tracing::debug!("answered with HTTP {status}"),
-            Outcome::Failed(error) => tracing::debug!("connection failed: {error}"),
-        }
-    });
-    door.coming.borrow_mut().insert(id, task);
-}
-
-impl Door {
-    fn gate(&self) -> Gate {
-        if self.stopping.get() {
-            Gate::ShuttingDown
-        } else if self.gatekeeper.borrow().sessions() >= self.max_sessions {
-            Gate::Full
-        } else {
-            Gate::Open
-        }
-    }
-
-    /// A connection has become a session: it can be given up no more.
-    fn came_in(&self, id: u64) {
-        if let Err(refused) = self.gatekeeper.borrow_mut().became_session(id) {
-            tracing::error!("a connection came in that may not: {refused:?}");
-        }
-        self.let_go(id);
-    }
-
-    fn gone(&self, id: u64) {
-        self.gatekeeper.borrow_mut().closed(id);
-        self.let_go(id);
-    }
-
-    fn let_go(&self, id: u64) {
-        if let Some(task) = self.coming.borrow_mut().remove(&id) {
-            task.detach();
-        }
-    }
-}
-
 /// Waits for a signal, stops accepting and has the sessions closed; a second signal, or a client that
 /// does not take its close frame, ends the process.
 async fn stop(server: Rc<Server>, mut signals: Signals, accepting: Vec<Task<()>>) {
@@ -222,9 +175,9 @@ async fn stop(server: Rc<Server>, mut signals: Signals, accepting: Vec<Task<()>>
     for task in accepting {
         task.cancel().await;
     }
-    tracing::info!("stopping: closing {} sessions", server.io.len());
-    server.door.stopping.set(true);
-    server.io.report(Event::Shutdown);
+    server.door.stopping.store(true, Ordering::Relaxed);
+    tracing::info!("stopping: closing {} sessions", server.door.sessions());
+    server.own.io.report(Event::Shutdown);
     smol::future::or(
         async {
             let _ = signals.next().await;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_rustls::server::TlsStream;
 use mles_sansio::{ConnId, Ending, Event, HEADER_MAX};
-use runtime_common::websocket::{Incoming, Reader};
+use runtime_common::websocket::{ControlPayload, Incoming, Reader};
 use smol::io::{AsyncRead, AsyncWrite};
 
 use crate::io_thread::{IoThread, READ_MAX};
@@ -221,8 +221,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         drop(scratch);
         io.hold(self, seen.message);
-        if seen.ping {
-            io.touch(self.conn);
+        if let Some(payload) = seen.ping {
+            io.pinged(self.conn, payload);
         }
         let counts = matches!(self.phase.get(), Phase::First | Phase::Open);
         if counts && seen.anything && !(seen.message || seen.pong || self.finished.get()) {
@@ -260,8 +260,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     io.report(Event::Frame { conn, frame });
                 }
                 Some(Ok(Incoming::Ping(payload))) => {
-                    io.groups.borrow_mut().pong(conn, payload);
-                    seen.ping = true;
+                    seen.ping = Some(payload);
                 }
                 // One tells as much as many.
                 Some(Ok(Incoming::Pong)) if !closing && !seen.pong => {
@@ -293,7 +292,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 struct Seen {
     anything: bool,
     message: bool,
-    ping: bool,
+    /// The latest.
+    ping: Option<ControlPayload>,
     pong: bool,
 }
 

@@ -1,9 +1,11 @@
 //! The turn: what the connections read goes through the node, and what the node answers goes out.
 //! One turn handles everything that was ready, so that what is for one connection leaves in one write.
 
-use std::cell::Cell;
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +13,9 @@ use mles_sansio::{Action, Event, Node, Notice, Now};
 use smol::Timer;
 use smol::io::{AsyncRead, AsyncWrite};
 
-use crate::io_thread::IoThread;
+use crate::handover::Handover;
+use crate::io_thread::{Batch, IoThread};
+use crate::route::Routes;
 
 /// The node's two clocks.
 pub(crate) struct Clock {
@@ -40,58 +44,189 @@ impl Clock {
     }
 }
 
-/// Runs turns until the node was shut down and its last connection is gone.
-pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+/// Runs turns until the node was shut down and the last connection of all threads is gone. `others` are
+/// the hand-overs to the I/O threads from number 1 on.
+pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin, A>(
     io: &IoThread<S>,
+    others: &[Arc<Handover<A>>],
     node: &mut Node,
     clock: &Clock,
-    stopping: &Cell<bool>,
+    stopping: &AtomicBool,
 ) {
     let mut timer = Timer::never();
     let mut armed = None;
     let mut due = false;
+    let mut threads = Threads::new(io, others);
     poll_fn(|cx| {
+        io.wakes(cx.waker());
         loop {
-            let mut events = io.take_events(cx.waker());
+            if others.iter().any(|other| other.is_behind(cx.waker())) {
+                return Poll::Pending;
+            }
+            let own = io.take();
+            let mut any = !own.pings.is_empty();
+            any |= threads.handle(node, clock, None, own.events);
+            io.answered(own.held, own.pings);
+            for (other, number) in others.iter().zip(1..) {
+                let events = other.take_events();
+                any |= threads.handle(node, clock, Some(number), events);
+            }
             if std::mem::take(&mut due) {
-                events.push(Event::Timeout);
+                any |= threads.handle(node, clock, None, vec![Event::Timeout]);
             }
-            if events.is_empty() {
-                let lingering = io.drop_lingering(Instant::now());
-                if stopping.get() && io.len() == 0 {
-                    return Poll::Ready(());
+            if any {
+                threads.hand_over();
+                io.deliver();
+                if others.is_empty() {
+                    continue; // Nothing but what the delivery led to can have come in.
                 }
-                let next = node.next_timeout().map(|(at, _)| clock.at(at));
-                let next = [next, lingering].into_iter().flatten().min();
-                if next != armed {
-                    armed = next;
-                    match next {
-                        Some(at) => timer.set_at(at),
-                        None => timer = Timer::never(),
-                    }
-                }
-                match Pin::new(&mut timer).poll(cx) {
-                    Poll::Ready(_) => {
-                        armed = None;
-                        due = true;
-                    }
-                    Poll::Pending => return Poll::Pending,
-                }
-                continue;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
-            let now = clock.now();
-            for event in events {
-                for action in node.handle(now, event) {
-                    if let Action::Notice(notice) = &action {
-                        log(notice);
-                    }
-                    io.execute(action);
+            let lingering = io.drop_lingering(Instant::now());
+            let idle = || io.len() == 0 && others.iter().all(|other| other.is_idle());
+            if stopping.load(Ordering::Relaxed) && idle() {
+                return Poll::Ready(());
+            }
+            let next = node.next_timeout().map(|(at, _)| clock.at(at));
+            let next = [next, lingering].into_iter().flatten().min();
+            if next != armed {
+                armed = next;
+                match next {
+                    Some(at) => timer.set_at(at),
+                    None => timer = Timer::never(),
                 }
             }
-            io.deliver();
+            match Pin::new(&mut timer).poll(cx) {
+                Poll::Ready(_) => {
+                    armed = None;
+                    due = true;
+                }
+                Poll::Pending => return Poll::Pending,
+            }
         }
     })
     .await;
+}
+
+/// All I/O threads, as the node's sees them.
+struct Threads<'a, S, A> {
+    io: &'a IoThread<S>,
+    others: &'a [Arc<Handover<A>>],
+    routes: Routes,
+    /// Actions of this turn for each of the others, and whether a batch of its events was handled.
+    out: Vec<(Vec<Action>, bool)>,
+}
+
+impl<'a, S: AsyncRead + AsyncWrite + Unpin, A> Threads<'a, S, A> {
+    fn new(io: &'a IoThread<S>, others: &'a [Arc<Handover<A>>]) -> Self {
+        Self {
+            io,
+            others,
+            routes: Routes::new(others.len() + 1),
+            out: others.iter().map(|_| (Vec::new(), false)).collect(),
+        }
+    }
+
+    /// Takes a batch of events through the node. Says whether it was one.
+    fn handle(
+        &mut self,
+        node: &mut Node,
+        clock: &Clock,
+        from: Option<usize>,
+        events: Vec<Event>,
+    ) -> bool {
+        if events.is_empty() {
+            return false;
+        }
+        let now = clock.now();
+        for event in events {
+            if !self.others.is_empty() {
+                self.routes.hear(&event);
+            }
+            for action in node.handle(now, event) {
+                if let Action::Notice(notice) = &action {
+                    log(notice);
+                } else if self.others.is_empty() {
+                    self.io.execute(action);
+                } else {
+                    self.routes.send(action, |thread, action| match thread {
+                        0 => self.io.execute(action),
+                        _ => self.out[thread - 1].0.push(action),
+                    });
+                }
+            }
+        }
+        if let Some(thread) = from {
+            self.out[thread - 1].1 = true;
+        }
+        true
+    }
+
+    /// Hands what this turn led to to the other threads.
+    fn hand_over(&mut self) {
+        for (other, (actions, answered)) in self.others.iter().zip(&mut self.out) {
+            other.put_actions(actions, std::mem::take(answered));
+        }
+    }
+}
+
+/// Runs an I/O thread that is not the node's: what happens goes up in batches, what the node wants comes
+/// down. Never ends. `take_in` and `give_up` are for connections that are no sessions yet.
+pub(crate) async fn relay<S: AsyncRead + AsyncWrite + Unpin, A>(
+    io: &IoThread<S>,
+    node: &Handover<A>,
+    mut take_in: impl FnMut(A),
+    mut give_up: impl FnMut(u64),
+) -> Infallible {
+    let mut timer = Timer::never();
+    let mut under_way = None;
+    poll_fn(|cx| {
+        io.wakes(cx.waker());
+        loop {
+            let down = node.take_down(cx.waker());
+            down.arrivals.into_iter().for_each(&mut take_in);
+            down.evicted.into_iter().for_each(&mut give_up);
+            let mut any = !down.actions.is_empty() || down.answered;
+            for action in down.actions {
+                io.execute(action);
+            }
+            if down.answered
+                && let Some((held, pings)) = under_way.take()
+            {
+                io.answered(held, pings);
+            }
+            if under_way.is_none() {
+                let Batch {
+                    events,
+                    held,
+                    pings,
+                } = io.take();
+                if events.is_empty() {
+                    io.answered(held, pings);
+                } else {
+                    under_way = Some((held, pings));
+                    node.put_events(events);
+                    any = true;
+                }
+            }
+            io.deliver();
+            node.put_connections(io.len());
+            if any {
+                // The connections have their turn, however much comes down.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match io.drop_lingering(Instant::now()) {
+                Some(at) => timer.set_at(at),
+                None => timer = Timer::never(),
+            }
+            if Pin::new(&mut timer).poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await
 }
 
 fn log(notice: &Notice) {

@@ -151,6 +151,10 @@ pub(super) struct Cli {
     #[arg(long, value_name = "N", help_heading = "Limits", verbatim_doc_comment)]
     pub(super) per_ip_limit: Option<OsString>,
 
+    /// Threads that serve connections, 1 to 64. [default: one for each core]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(super) threads: Option<OsString>,
+
     #[command(flatten)]
     unsupported: Unsupported,
 }

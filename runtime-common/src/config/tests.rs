@@ -59,6 +59,7 @@ fn defaults() {
         filelimit: 256,
         rate_limit: None,
         per_ip_limit: NonZeroU32::new(32),
+        threads: None,
     };
     let config = load("", &[]).unwrap();
     assert_eq!(config, expected);
@@ -121,15 +122,16 @@ fn every_setting_from_both_places() {
         filelimit: 14,
         rate_limit: NonZeroU32::new(15),
         per_ip_limit: NonZeroU32::new(16),
+        threads: Some(17),
     };
     let args = "--listen 10.0.0.1 --listen [::]:2 --port 1 --tls-cert c --tls-key k --key-file f --limit 3 \
         --history-channel-bytes 4 --history-bytes 5 --max-message 6KiB --outbox 7MiB --replay-timeout 80ms \
         --handshake-timeout 9s --header-timeout 10 --ping-interval 11s --probe-timeout 12s --max-sessions 13 \
-        --filelimit 14 --rate-limit 15 --per-ip-limit 16";
+        --filelimit 14 --rate-limit 15 --per-ip-limit 16 --threads 17";
     assert_eq!(load(args, &[]).unwrap(), expected);
 
     let mut values =
-        "10.0.0.1,[::]:2 1 c k f 3 4 5 6KiB 7MiB 80ms 9s 10 11s 12s 13 14 15 16".split(' ');
+        "10.0.0.1,[::]:2 1 c k f 3 4 5 6KiB 7MiB 80ms 9s 10 11s 12s 13 14 15 16 17".split(' ');
     let env: Vec<(&str, &str)> = layer::VARIABLES
         .iter()
         .map(|name| (*name, values.next().unwrap()))
@@ -199,7 +201,7 @@ fn refusals_in_full() {
         "is not a duration: give seconds, or a whole number with ms, s, m or h, such as 10s";
     let not_a_size =
         "is not a size: give bytes, or a whole number with KiB, MiB or GiB, such as 8MiB";
-    let table: [Case; 25] = [
+    let table: [Case; 26] = [
         ("--limit x", &[], "--limit: 'x' is not a whole number: give 0 to 1000000".into()),
         ("-l -1", &[], "--limit: '-1' is not a whole number: give 0 to 1000000".into()),
         ("-l 1000001", &[], "--limit: 1000001 is out of range: give 0 to 1000000".into()),
@@ -208,6 +210,7 @@ fn refusals_in_full() {
         ("-f 0", &[], "--filelimit: 0 is out of range: give 1 to 1000000".into()),
         ("--max-sessions 0", &[], "--max-sessions: 0 is out of range: give 1 to 10000000".into()),
         ("--rate-limit 1000001", &[], "--rate-limit: 1000001 is out of range: give 0 to 1000000".into()),
+        ("--threads 65", &[], "--threads: 65 is out of range: give 1 to 64".into()),
         ("--per-ip-limit x", &[], "--per-ip-limit: 'x' is not a whole number: give 0 to 1000000".into()),
         ("--outbox 0", &[], "--outbox: 0 is out of range: give 4KiB to 1GiB".into()),
         ("--outbox big", &[], format!("--outbox: 'big' {not_a_size}")),

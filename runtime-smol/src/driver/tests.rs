@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use futures_rustls::{TlsConnector, client};
 use mles_sansio::{Ending, Event};
+use runtime_common::config::Config;
 use runtime_common::{local_certificate::local_certificate, tls};
 use rustls::crypto::ring::default_provider;
 use rustls::{ClientConfig, RootCertStore};
@@ -63,7 +64,7 @@ const BEGINNING: &[u8] = b"\x02\xfd\0\0\0\0beginning";
 #[test]
 fn a_task_that_ends_leaves_nothing() {
     let end = |how: fn(Task<Outcome>, &Cell<bool>)| {
-        let io = Rc::new(Io::new(1 << 20, 1 << 20));
+        let io = Rc::new(Io::new(0, &config()));
         let executor = LocalExecutor::new();
         smol::block_on(executor.run(async {
             let armed = Rc::new(Cell::new(false));
@@ -119,7 +120,7 @@ async fn session<'a>(
         };
         let source = Source(1);
         let gate = || Gate::Open;
-        serve(&io, &entrance, stream, source, gate, || (), |_| ()).await
+        serve(&io, &entrance, stream, source, gate, gate, |_| ()).await
     });
     let name = "localhost".try_into().unwrap();
     let connector = TlsConnector::from(Arc::new(config));
@@ -135,12 +136,20 @@ async fn session<'a>(
     (task, client)
 }
 
+/// The default one.
+fn config() -> Config {
+    Config::load(["mles".into()].into_iter(), &|_| None).unwrap()
+}
+
 /// What happens next.
 async fn event(io: &Io) -> Event {
-    let next = poll_fn(|cx| match &io.take_events(cx.waker())[..] {
-        [] => Poll::Pending,
-        [event] => Poll::Ready(event.clone()),
-        events => panic!("one at a time: {events:?}"),
+    let next = poll_fn(|cx| {
+        io.wakes(cx.waker());
+        match &io.take().events[..] {
+            [] => Poll::Pending,
+            [event] => Poll::Ready(event.clone()),
+            events => panic!("one at a time: {events:?}"),
+        }
     });
     within(Duration::from_secs(30), next).await.unwrap()
 }

@@ -23,12 +23,16 @@ pub struct Launch {
 
 impl Launch {
     /// A start without arguments, with a home directory of its own and an otherwise empty environment.
+    /// `BLACK_BOX_THREADS` says how many I/O threads the server has, instead of one for each core.
     #[must_use]
     pub fn new(binary: &Binary) -> Self {
         Self {
             binary: *binary,
             args: Vec::new(),
-            variables: Vec::new(),
+            variables: std::env::var("BLACK_BOX_THREADS")
+                .map(|count| ("MLES_THREADS".to_owned(), Some(count)))
+                .into_iter()
+                .collect(),
             home: None,
             descriptors: None,
         }

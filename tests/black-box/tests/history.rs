@@ -11,6 +11,7 @@ suite! {
     bytes_of_all_channels,
     it_outlives_its_members,
     joining_a_burst,
+    a_pong_says_that_messages_have_arrived,
 }
 
 /// Waits until the server has accepted everything that a member has sent.
@@ -165,4 +166,16 @@ fn joining_a_burst(binary: &Binary) {
             std::panic::resume_unwind(panic);
         }
     });
+}
+
+/// M2.4: who has the pong knows that others will find what was sent before the ping.
+fn a_pong_says_that_messages_have_arrived(binary: &Binary) {
+    let server = Server::start(binary, &[], &[]);
+    let mut alice = server.join("alice", "arrived");
+    for round in 0..20 {
+        let message = |number: usize| format!("{round} {number}");
+        send_all(&mut alice, (0..200).map(message));
+        let expected: Vec<_> = (0..200).map(message).collect();
+        assert_eq!(replay(&server, "arrived"), expected);
+    }
 }

@@ -61,9 +61,10 @@ fn an_incumbent_that_talks_stays(binary: &Binary) {
     let mut alice = server.join("alice", "talk");
     let mut bob = server.join("bob", "talk");
     bob.expect([header("alice", "talk")]);
+    alice.expect([header("bob", "talk")]);
     let began = Instant::now();
     let mut newcomer = knock(&server, "alice", "talk");
-    alice.expect([header("bob", "talk")]);
+    alice.expect_ping();
     alice.send_frame(TEXT_BEGINS, b"a part ");
     newcomer.expect_close(4002);
     assert!(began.elapsed() >= Duration::from_millis(700));

@@ -285,7 +285,7 @@ fn a_declared_length_reserves_nothing(binary: &Binary) {
 /// M4.6: four messages' worth of unfinished ones are held; beyond that the slowest gets 4004.
 fn room_for_unfinished_messages(binary: &Binary) {
     const SIZE: usize = 1 << 20;
-    let server = Server::start(binary, &["--max-message", "1MiB"], &[]);
+    let server = Server::start(binary, &["--max-message", "1MiB", "--threads", "1"], &[]);
     let mut slow = server.join("slow", "room");
     slow.send_bytes(&head(BINARY, SIZE as u64));
     slow.send_bytes(&[0; 1000]);

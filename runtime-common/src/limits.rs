@@ -119,7 +119,7 @@ impl fmt::Display for Refused {
             Refused::Rate => "too many new connections from its source (--rate-limit)",
             Refused::PerIp => "too many connections from its source (--per-ip-limit)",
             Refused::Sessions => "too many sessions (--max-sessions)",
-            Refused::NotPending => "gave way to a newer connection (--filelimit)",
+            Refused::NotPending => "it gave way to a newer one (--filelimit), or has ended",
         })
     }
 }

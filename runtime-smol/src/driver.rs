@@ -78,8 +78,9 @@ async fn come_in<S: AsyncRead + AsyncWrite + Unpin>(
     let mut stream = match within(entrance.handshake_timeout, accept).await {
         Some(Ok(stream)) => stream,
         Some(Err((_, mut stream))) if stream.is_plain_http() => {
-            farewell(&mut stream, &Refusal::PlainHttp.response(), |it| it).await;
-            return Err(Outcome::Answered(400));
+            let refusal = Refusal::PlainHttp;
+            farewell(&mut stream, &refusal.response(), |it| it).await;
+            return Err(Outcome::Answered(refusal.status()));
         }
         Some(Err((error, _))) => return Err(Outcome::Failed(error)),
         None => return Err(Outcome::Failed(timed_out("TLS handshake"))),
@@ -91,8 +92,9 @@ async fn come_in<S: AsyncRead + AsyncWrite + Unpin>(
         Some(Ok(answer)) => answer,
         Some(Err(error)) => return Err(Outcome::Failed(error)),
         None => {
-            farewell(&mut stream, &Refusal::HeadTimeout.response(), below_tls).await;
-            return Err(Outcome::Answered(408));
+            let refusal = Refusal::HeadTimeout;
+            farewell(&mut stream, &refusal.response(), below_tls).await;
+            return Err(Outcome::Answered(refusal.status()));
         }
     };
     match answer {

@@ -271,17 +271,18 @@ const PAGE_HEADERS: &str = "Connection: close\r\n\
     X-Content-Type-Options: nosniff\r\n\
     Referrer-Policy: no-referrer\r\n\
     Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; \
-    img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+    img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'\r\n\
     Cross-Origin-Opener-Policy: same-origin\r\n";
 
-/// The file at `path`, if there is one. Browsers ask for an icon by themselves: there is none,
-/// and that is not an error.
+/// The file at `path`, if there is one. Some browsers ask for an icon at an address of their own
+/// choice: there is none at that, and that is not an error.
 pub(super) fn file(path: &str, with_body: bool) -> Option<Answer> {
     let (media_type, body): (_, &[u8]) = match path {
         "/" => ("text/html", include_bytes!("../../page/index.html")),
         "/app.js" => ("text/javascript", include_bytes!("../../page/app.js")),
         "/style.css" => ("text/css", include_bytes!("../../page/style.css")),
+        "/icon.svg" => ("image/svg+xml", include_bytes!("../../page/icon.svg")),
         "/favicon.ico" => {
             let mut response = start(204);
             response.push_str("Connection: close\r\nCache-Control: max-age=86400\r\n\r\n");

@@ -55,6 +55,7 @@ fn the_page(binary: &Binary) {
         ("/", "index.html", "text/html"),
         ("/app.js", "app.js", "text/javascript"),
         ("/style.css", "style.css", "text/css"),
+        ("/icon.svg", "icon.svg", "image/svg+xml"),
     ] {
         for query in ["", "?x=/../etc/passwd"] {
             let response = get(&server, &format!("{path}{query}"));

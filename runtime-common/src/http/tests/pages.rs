@@ -12,7 +12,7 @@ fn serves_the_page() {
          X-Content-Type-Options: nosniff\r\n\
          Referrer-Policy: no-referrer\r\n\
          Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; \
-         img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+         img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
          frame-ancestors 'none'\r\n\
          Cross-Origin-Opener-Policy: same-origin\r\n\
          Content-Type: text/html; charset=utf-8\r\n\
@@ -46,6 +46,11 @@ fn serves_what_the_page_needs() {
             "text/css",
             include_str!("../../../page/style.css"),
         ),
+        (
+            "/icon.svg",
+            "image/svg+xml",
+            include_str!("../../../page/icon.svg"),
+        ),
     ] {
         let text = text(answer(&format!(
             "GET {path}?v=1 HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -60,7 +65,7 @@ fn serves_what_the_page_needs() {
 }
 
 #[test]
-fn has_no_icon_and_says_so() {
+fn has_no_icon_of_the_old_kind_and_says_so() {
     let expected = "HTTP/1.1 204 No Content\r\n\
         Connection: close\r\n\
         Cache-Control: max-age=86400\r\n\

@@ -17,6 +17,7 @@
 use std::time::Duration;
 
 mod binary;
+mod browser;
 mod client;
 mod http;
 mod log;
@@ -27,6 +28,7 @@ pub mod tls;
 pub mod wire;
 
 pub use binary::{Binary, SMOL};
+pub use browser::{Browser, Tab};
 pub use client::{Client, header, offer};
 pub use http::{Response, request, upgrade, upgrade_request};
 pub use log::Log;

@@ -30,6 +30,8 @@ const PIXELS_MAX = 50_000_000; // of an image that is decoded
 const EDGE_MAX = 2048; // pixels of an image that is sent
 const AS_IT_IS_MAX = 1024 * 1024; // bytes of an image that is sent unchanged
 const PREVIEW = 384; // pixels of an image in the log
+const LONG = 5000; // characters of a text that scrolls by itself
+const LINKS_MAX = 100; // in one text
 const LOG_MAX = 2000; // entries shown
 const LOG_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -216,6 +218,7 @@ function splitLinks(text) {
     if (href.endsWith(')') && !href.includes('(')) href = href.slice(0, -1);
     parts.push(text.slice(from, match.index), { href });
     from = match.index + href.length;
+    if (parts.length >= 2 * LINKS_MAX) break;
   }
   return [...parts, text.slice(from)].filter((part) => part !== '');
 }
@@ -464,7 +467,7 @@ class Talk {
     this.pending.push(message);
     this.io.show({ frame, own: message, past: false });
     // Who talks is no longer reading the history. (After a lost connection the replay has to be seen first.)
-    if (this.link !== null && this.link.frames > 0 && !this.again) this.endReplay(this.link);
+    if (this.link?.joined && !this.again) this.endReplay(this.link);
     this.flush();
     return message;
   }
@@ -478,9 +481,12 @@ class Talk {
   flush() {
     const { link } = this;
     if (link === null || !link.joined || this.doubtful.length > 0) return;
+    const now = this.io.now();
+    const old = link.sent.findIndex(({ sent }) => sent > now - DOUBT_MS);
+    for (const message of link.sent.splice(0, Math.max(0, old))) message.frame = null; // not needed any more
     for (const message of this.pending.splice(0)) {
       link.socket.send(message.frame);
-      message.sent = this.io.now();
+      message.sent = now;
       message.n = this.remember(keyOf(message.frame), message);
       link.sent.push(message);
       this.set(message, 'sent');
@@ -490,7 +496,10 @@ class Talk {
   /** What becomes of the messages of a connection that has ended. */
   settleLost(link, { code, refused, clean, now }) {
     if (refused) return this.requeue(link.sent);
-    const doubtful = link.sent.filter(({ sent }) => inDoubt({ sent, heard: link.heard, closed: now, clean }));
+    let left = link.socket.bufferedAmount ?? 0; // bytes that have not left the browser, of the messages sent last
+    const stuck = new Set(link.sent.toReversed().filter(({ size }) => left > 0 && ((left -= size), true)));
+    const doubtful = link.sent.filter((message) => stuck.has(message)
+      || inDoubt({ sent: message.sent, heard: link.heard, closed: now, clean: clean && code !== 1009 }));
     if (code === 1009 && doubtful.length > 0) {
       const largest = doubtful.reduce((a, b) => (b.size > a.size ? b : a));
       doubtful.splice(doubtful.indexOf(largest), 1);
@@ -527,7 +536,7 @@ function start() {
   const $ = (id) => document.getElementById(id);
   const [log, say, jump, attached] = ['log', 'say', 'jump', 'attached'].map($);
   const fields = { name: $('name'), channel: $('channel'), key: $('key') };
-  const entries = new WeakMap(); // element -> { bytes, url, text of a frame whose sender is not known }
+  const entries = new WeakMap(); // element -> { bytes, url, text of a frame whose sender is not known, own message }
   const shown = new Map(); // own message -> its element
   let talk = null;
   let image = null; // to be sent: { bytes, url }
@@ -619,12 +628,12 @@ function start() {
     };
     $('status').replaceChildren(...texts[state]);
     $('why').textContent = state === 'connecting' ? $('why').textContent : why;
-    $('banner').hidden = !ended && state !== 'waiting';
-    $('retry').textContent = state === 'waiting' ? 'Try now' : 'Try again';
+    $('banner').hidden = state === 'idle' || state === 'joined' || (state === 'connecting' && !talk.member);
+    $('retry').textContent = ended ? 'Try again' : 'Try now';
     $('retry').classList.toggle('quiet', state === 'refused');
     $('change').classList.toggle('quiet', state !== 'refused');
-    $('kept').hidden = state !== 'waiting';
-    $('countdown').textContent = '';
+    $('kept').hidden = ended;
+    $('countdown').textContent = state === 'connecting' ? 'Trying again now.' : '';
     if (state === 'waiting') {
       const tick = () => {
         const seconds = Math.max(0, Math.ceil((until - performance.now()) / 1000));
@@ -687,7 +696,7 @@ function start() {
       follow(true);
       scrollDown();
     } else if (joined === undefined && (!past || missed)) {
-      fresh += 1;
+      fresh = stick ? 0 : fresh + 1;
       if (document.hidden || !document.hasFocus()) unread += 1;
       showTitle();
     }
@@ -701,7 +710,7 @@ function start() {
     const picture = typeof frame === 'string' ? null : parseImage(frame);
     const { name, text } = typeof frame === 'string' ? splitName(frame, names) : { name: picture?.name ?? null, text: null };
     const entry = element('article', `message${own || (past && name === uid) ? ' own' : ''}${past ? ' past' : ''}`);
-    const about = { bytes: frame.length, url: null, text: name === null ? text : null };
+    const about = { bytes: frame.length, url: null, text: name === null ? text : null, own };
     entries.set(entry, about);
     const bubble = element('div', 'bubble');
     if (text !== null) bubble.append(textElement(text));
@@ -730,9 +739,8 @@ function start() {
 
   function textElement(text) {
     const cut = text.length - TEXT_MAX;
-    const made = element('p', 'text');
+    const made = element('p', text === '' ? 'text odd' : text.length > LONG ? 'text long' : 'text');
     made.dir = 'auto';
-    if (text === '') made.classList.add('odd');
     for (const part of splitLinks(cut > 0 ? text.slice(0, TEXT_MAX) : text)) {
       const link = part.href && element('a', '', part.href);
       if (link) Object.assign(link, { href: part.href, target: '_blank', rel: 'noopener noreferrer nofollow' });
@@ -740,7 +748,7 @@ function start() {
     }
     if (cut > 0) made.append(`… (${cut} more characters)`);
     if (text === '') made.append('Empty message');
-    if (text.length > 5000) made.tabIndex = 0; // it scrolls
+    if (text.length > LONG) made.tabIndex = 0; // it scrolls
     return made;
   }
 
@@ -774,7 +782,7 @@ function start() {
     if (entry === null) {
       entry = element('p', past ? 'note past' : 'note');
       entry.append(element('span', ''), ' joined');
-      entries.set(entry, { bytes: 0, url: null, text: null });
+      entries.set(entry, { bytes: 0, url: null, text: null, own: null });
       append(entry, past ? above : null);
     }
     const list = entry.firstChild;
@@ -836,7 +844,7 @@ function start() {
 
   function line(text, className = '') {
     const made = element('p', `line ${className}`, text);
-    entries.set(made, { bytes: 0, url: null, text: null });
+    entries.set(made, { bytes: 0, url: null, text: null, own: null });
     return made;
   }
 
@@ -853,6 +861,7 @@ function start() {
   function remove(entry) {
     bytes -= entries.get(entry).bytes;
     if (entries.get(entry).url !== null) URL.revokeObjectURL(entries.get(entry).url);
+    shown.delete(entries.get(entry).own);
     entry.remove();
   }
 
@@ -966,15 +975,16 @@ function start() {
     return best;
   }
 
-  async function copyLink() {
-    const label = $('link-label');
+  async function copyLink({ currentTarget }) {
+    const label = currentTarget.querySelector('span');
+    const before = label.dataset.text ??= label.textContent;
     try {
       await navigator.clipboard.writeText(`${location.origin}/${hashOf(talk.channel)}`);
       label.textContent = 'Link copied';
     } catch {
       label.textContent = 'Copy the address bar';
     }
-    setTimeout(() => { label.textContent = 'Copy link'; }, 2500);
+    setTimeout(() => { label.textContent = before; }, 2500);
   }
 
   /** The field grows with its text, up to what the style sheet allows. */

@@ -115,6 +115,7 @@ test('web addresses in a text', () => {
     assert.deepEqual(page.splitLinks(text), [text]);
   }
   assert.deepEqual(page.splitLinks(''), []);
+  assert.equal(page.splitLinks('http://a '.repeat(1000)).filter((part) => part.href).length, 100);
 });
 
 test('names that would turn the text around them', () => {
@@ -278,6 +279,13 @@ test('who talks is not reading the history any more', () => {
   w.talk.say('alice: hi');
   w.get('bob: ah');
   assert.deepEqual(w.log, ['<bob: hello', '>alice: hi', 'bob: ah']);
+  const first = talk(); // on a channel that was empty
+  first.talk.connect();
+  first.open();
+  first.pass(600);
+  first.talk.say('alice: hi');
+  first.get(joins('bob'), 'bob: ah');
+  assert.deepEqual(first.log, ['>alice: hi', '+bob', 'bob: ah']);
 });
 
 test('a history that comes late shows itself by the own name', () => {
@@ -453,6 +461,17 @@ test('a message that is too large for the server is not sent again', () => {
   assert.deepEqual([w.state(), large.state, w.talk.most], ['waiting', 'large', 4999]);
   w.again('bob: hello');
   assert.deepEqual(w.said(), ['alice: small']);
+});
+
+test('what has not left the browser is in doubt, however long ago it was sent', () => {
+  const w = talk();
+  w.begin('bob: hello');
+  w.talk.say('alice: one');
+  w.talk.say(new Uint8Array(5000));
+  w.pass(10_000);
+  w.sockets[0].bufferedAmount = 1;
+  w.close(1012);
+  assert.deepEqual(w.messages.map(({ state }) => state), ['sent', 'checking']);
 });
 
 test('leaving says nothing more', () => {

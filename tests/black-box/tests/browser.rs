@@ -10,6 +10,10 @@ suite! {
     #[ignore = "needs chromium-driver: run by .ci/run"]
     a_key_that_is_asked_for,
     #[ignore = "needs chromium-driver: run by .ci/run"]
+    a_photo,
+    #[ignore = "needs chromium-driver: run by .ci/run"]
+    who_comes_back,
+    #[ignore = "needs chromium-driver: run by .ci/run"]
     a_server_that_is_killed,
 }
 
@@ -47,6 +51,10 @@ fn two_pages_talk(binary: &Binary) {
     alice.wait_for("document.querySelector('.message .picture img')?.naturalWidth === 2");
     let alt = alice.value("document.querySelector('.picture img').alt");
     assert_eq!(alt, "Image from bob");
+    alice.run("document.querySelector('.picture').click()", &[]);
+    alice.wait_for("document.getElementById('large').open");
+    alice.run("document.querySelector('#large button').click()", &[]);
+    alice.wait_for("!document.getElementById('large').open");
     // A file that is none is refused.
     bob.type_into(
         "#file",
@@ -123,6 +131,82 @@ fn a_key_that_is_asked_for(binary: &Binary) {
     );
     tab.wait_for("document.body.dataset.state === 'joined'");
     assert_eq!(tab.value("location.hash"), "#channel=example");
+    assert_clean(&tab, &[]);
+}
+
+/// A photo is made smaller, and what its file tells besides the picture stays with its sender.
+fn a_photo(binary: &Binary) {
+    let server = Server::start(binary, &[], &[]);
+    let browser = Browser::start();
+    let tab = browser.open();
+    join(&tab, &server, "alice", "");
+    let mut terminal = server.join("terminal", "example");
+    terminal.expect([r#"{"uid":"alice","channel":"example"}"#]);
+    let drawn = tab.run(
+        "const canvas = document.createElement('canvas');
+         canvas.width = 4096;
+         canvas.height = 1024;
+         canvas.getContext('2d').fillRect(0, 0, 100, 100);
+         return [...atob(canvas.toDataURL('image/jpeg').split(',')[1])].map((c) => c.charCodeAt(0))",
+        &[],
+    );
+    let drawn: Vec<u8> = serde_json::from_value(drawn).expect("bytes");
+    let place = b"Exif\0\0A SECRET PLACE";
+    let length = [0, place.len() as u8 + 2];
+    let photo = [&drawn[..2], b"\xff\xe1", &length, place, &drawn[2..]].concat();
+    tab.type_into("#file", &server.home().file("photo.jpg", photo));
+    tab.wait_for("!document.getElementById('attached').hidden");
+    say(&tab, "");
+    let Message::Binary(sent) = terminal.recv() else {
+        panic!("an image is a binary message");
+    };
+    assert!(sent.starts_with(b"\xff\xd8\xff") && sent.ends_with(b"\0alice\0mles"));
+    assert!(!sent.windows(6).any(|part| part == b"SECRET"));
+    terminal.send(Message::Binary(sent));
+    tab.wait_for(
+        "[...document.querySelectorAll('.message:not(.own) img')].some((it) => \
+         it.naturalWidth === 2048 && it.naturalHeight === 512 && it.alt === 'Image from alice')",
+    );
+    assert_clean(&tab, &[]);
+}
+
+/// What was said meanwhile is shown once and in its place; what was written meanwhile comes after it.
+fn who_comes_back(binary: &Binary) {
+    let server = Server::start(binary, &[], &[]);
+    let browser = Browser::start();
+    let tab = browser.open();
+    join(&tab, &server, "alice", "");
+    say(&tab, "one");
+    let mut terminal = server.join("terminal", "example");
+    terminal.expect([r#"{"uid":"alice","channel":"example"}"#, "alice: one"]);
+    terminal.send("terminal: two");
+    tab.wait_for(&has("terminal", "two"));
+    // The page lets go of its connection when it is left; here it stays.
+    server.signal(Signal::STOP);
+    tab.run("dispatchEvent(new PageTransitionEvent('pagehide'))", &[]);
+    tab.wait_for("document.body.dataset.state === 'waiting'");
+    terminal.send("terminal: three");
+    say(&tab, "four");
+    server.signal(Signal::CONT);
+    terminal.expect([r#"{"uid":"alice","channel":"example"}"#, "alice: four"]);
+    terminal.send("terminal: five");
+    tab.wait_for(&has("terminal", "five"));
+    tab.wait_for("document.querySelector('.line.missed.done') !== null");
+    let order = "[...document.querySelectorAll('.text, .line')].map((it) => it.textContent)";
+    assert_eq!(
+        tab.value(order),
+        serde_json::json!([
+            "one",
+            "two",
+            "Sent while you were disconnected",
+            "three",
+            "Live again",
+            "four",
+            "five"
+        ])
+    );
+    let doubts = "document.querySelectorAll('[data-sending]:not([data-sending=sent])').length";
+    assert_eq!(tab.value(doubts), 0);
     assert_clean(&tab, &[]);
 }
 

@@ -548,6 +548,7 @@ function start() {
   let unread = 0; // messages since the page was looked at
   let above = null; // the entry above which a replay is shown: the first one of the connection that is not of it
   let ticking = 0; // the timer of the countdown
+  let wrong = null; // the field of the form that the server refused
 
   // Joining and leaving
 
@@ -564,6 +565,7 @@ function start() {
       return talk.connect();
     }
     talk?.drop();
+    if (talk?.channel === channel) takeBack();
     clear();
     talk = new Talk({ uid, channel, key }, {
       connect: () => {
@@ -582,10 +584,19 @@ function start() {
     talk.connect();
   }
 
-  function leave() {
+  /** What could not be sent under one name is there to be sent under the next one. */
+  function takeBack() {
+    const frames = talk.pending.map(({ frame }) => frame);
+    const texts = frames.filter((frame) => typeof frame === 'string').map((frame) => frame.slice(talk.uid.length + 2));
+    const images = frames.filter((frame) => typeof frame !== 'string');
+    if (texts.length > 0) say.value = [...texts, say.value].filter((text) => text !== '').join('\n');
+    if (images.length > 0) attach(parseImage(images.at(-1)).image);
+  }
+
+  function leave(fault, field) {
     talk.drop();
     showState('idle', {});
-    showForm('', fields.channel);
+    showForm(fault, field);
   }
 
   function showForm(fault, field) {
@@ -647,9 +658,9 @@ function start() {
     if (state === 'joined') {
       if (!talk.link.over) log.setAttribute('aria-busy', 'true');
       showChat();
-    } else if (ended && !talk.member) {
-      const field = { 4000: fields.name, 4001: fields.key, 4002: fields.name }[code] ?? $('enter');
-      showForm(why, field);
+    } else if (ended) {
+      wrong = { 4000: fields.name, 4001: fields.key, 4002: fields.name }[code] ?? $('enter');
+      if (!talk.member) showForm(why, wrong);
     }
     if (document.activeElement === document.body && document.body.dataset.view === 'chat') say.focus();
   }
@@ -715,7 +726,7 @@ function start() {
     const bubble = element('div', 'bubble');
     if (text !== null) bubble.append(textElement(text));
     else if (picture !== null && picture.width * picture.height <= PIXELS_MAX) bubble.append(pictureElement(picture, name, about));
-    else bubble.append(element('p', 'odd', picture === null ? `Binary message, ${bytesText(frame.length)}: not an image that this page shows`
+    else bubble.append(element('p', 'odd', picture === null ? `Binary message, ${bytesText(frame.length)}: encrypted, or not meant for this page`
       : `Image of ${picture.width} × ${picture.height} pixels: too large to be shown`));
     const foot = element('footer', '');
     if (!past) foot.append(timeElement(new Date()));
@@ -770,7 +781,7 @@ function start() {
 
   function timeElement(date) {
     const made = element('time', '', date.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' }));
-    made.dateTime = date.toISOString();
+    Object.assign(made, { dateTime: date.toISOString(), title: date.toLocaleString() });
     return made;
   }
 
@@ -869,9 +880,13 @@ function start() {
   function regroup(entry) {
     for (const it of [entry, entry?.nextElementSibling]) {
       const before = it?.previousElementSibling;
-      it?.classList.toggle('more', Boolean(it.matches('.message') && before?.matches('.message')
-        && it.dataset.name !== '' && before.dataset.name === it.dataset.name
-        && before.matches('.own') === it.matches('.own') && before.matches('.past') === it.matches('.past')));
+      if (!it) continue;
+      const more = it.matches('.message') && Boolean(before?.matches('.message')) && it.dataset.name !== ''
+        && before.dataset.name === it.dataset.name
+        && before.matches('.own') === it.matches('.own') && before.matches('.past') === it.matches('.past');
+      it.classList.toggle('more', more);
+      const time = (of) => of.querySelector('time')?.textContent;
+      before?.classList.toggle('continued', more && time(before) === time(it)); // one time for both
     }
   }
 
@@ -1029,8 +1044,8 @@ function start() {
     attach(null);
     say.focus();
   });
-  $('leave').addEventListener('click', leave);
-  $('change').addEventListener('click', leave);
+  $('leave').addEventListener('click', () => leave('', fields.channel));
+  $('change').addEventListener('click', () => leave($('why').textContent, wrong));
   for (const id of ['link', 'empty-link']) $(id).addEventListener('click', copyLink);
   $('retry').addEventListener('click', () => {
     talk.connect();

@@ -131,7 +131,29 @@ fn a_key_that_is_asked_for(binary: &Binary) {
     );
     tab.wait_for("document.body.dataset.state === 'joined'");
     assert_eq!(tab.value("location.hash"), "#channel=example");
-    assert_clean(&tab, &[]);
+    // The key changes, and with it the name: what is written goes along.
+    say(&tab, "one");
+    let (home, port) = (server.home().clone(), server.address().port().to_string());
+    server.stop();
+    tab.wait_for("document.body.dataset.state === 'waiting'");
+    say(&tab, "two");
+    let server = Launch::new(binary)
+        .home(&home)
+        .args(&["--port", &port])
+        .env("MLES_KEY", "other")
+        .start();
+    tab.wait_for("document.body.dataset.state === 'refused'");
+    tab.run("document.getElementById('change').click()", &[]);
+    assert_eq!(tab.value("document.activeElement.id"), "key");
+    tab.type_into("#name", "2");
+    tab.run("document.getElementById('key').value = ''", &[]);
+    tab.type_into("#key", "other\u{e007}");
+    tab.wait_for("document.body.dataset.state === 'joined'");
+    assert_eq!(tab.value("document.getElementById('say').value"), "two");
+    say(&tab, "");
+    tab.wait_for("document.querySelector('.message.own[data-name=\".alice2\"] .text')?.textContent === 'two'");
+    assert_clean(&tab, &[CONNECTION_REFUSED]);
+    drop(server);
 }
 
 /// A photo is made smaller, and what its file tells besides the picture stays with its sender.

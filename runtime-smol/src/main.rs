@@ -27,13 +27,9 @@ fn main() -> ExitCode {
     let config = match Config::load(std::env::args_os(), &|name| std::env::var_os(name)) {
         Ok(config) => config,
         Err(exit) => {
-            let text = format!("{}\n", exit.message);
             // A closed pipe is the reader's wish, not an error.
-            let _ = if exit.to_stdout {
-                io::stdout().write_all(text.as_bytes())
-            } else {
-                io::stderr().write_all(text.as_bytes())
-            };
+            let _ = io::stdout().write_all(exit.stdout.as_bytes());
+            let _ = io::stderr().write_all(exit.stderr.as_bytes());
             return ExitCode::from(exit.code);
         }
     };

@@ -66,6 +66,17 @@ pub struct Config {
     pub rate_limit: Option<NonZeroU32>,
     /// Connections at once of one source: at most 1 000 000; `None` is no limit.
     pub per_ip_limit: Option<NonZeroU32>,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// The PEM files of an own certificate.
@@ -180,6 +191,7 @@ impl Config {
                 0..=1_000_000,
                 PER_IP_LIMIT,
             )),
+            log_format: check.log_format(layer.log_format),
         };
         Ok(Read {
             config,
@@ -301,6 +313,23 @@ impl Check {
         }
     }
 
+    /// A value that is text.
+    fn value<T>(
+        &mut self,
+        setting: Setting,
+        default: T,
+        show: impl Fn(&T) -> String,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> T {
+        let fits = |form| match form {
+            Form::Untyped | Form::String => Ok(()),
+            Form::Integer | Form::Strings | Form::Other(_) => {
+                Err("is no text: give a string in quotes")
+            }
+        };
+        self.typed(setting, default, fits, show, parse)
+    }
+
     fn number<T>(&mut self, setting: Setting, range: RangeInclusive<T>, default: T) -> T
     where
         T: Copy + Display + Into<u64> + TryFrom<u64>,
@@ -380,6 +409,19 @@ impl Check {
                 units::show_size(total)
             )),
             bytes => Ok(bytes),
+        })
+    }
+
+    fn log_format(&mut self, setting: Setting) -> LogFormat {
+        let formats = [(LogFormat::Text, "text"), (LogFormat::Json, "json")];
+        let show = |value: &LogFormat| {
+            let format = formats.iter().find(|(format, _)| format == value);
+            format.map_or("", |(_, name)| name).to_owned()
+        };
+        self.value(setting, LogFormat::Text, show, |text| {
+            let format = formats.iter().find(|(_, name)| *name == text);
+            let format = format.map(|(format, _)| *format);
+            format.ok_or_else(|| format!("'{text}' is no log format: give text or json"))
         })
     }
 

@@ -151,6 +151,10 @@ pub(super) struct Cli {
     #[arg(long, value_name = "N", help_heading = "Limits", verbatim_doc_comment)]
     pub(super) per_ip_limit: Option<OsString>,
 
+    /// How log lines are written: text, or json for one object a line. [default: text]
+    #[arg(long, value_name = "FORMAT", help_heading = "Log")]
+    pub(super) log_format: Option<OsString>,
+
     /// TOML file with settings, named like the options without the dashes in front, such as
     /// history-bytes = "64MiB". Relative file names in it start from its directory.
     #[arg(

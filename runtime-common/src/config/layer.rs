@@ -144,6 +144,7 @@ settings! {
     filelimit "--filelimit" "MLES_FILELIMIT",
     rate_limit "--rate-limit" "MLES_RATE_LIMIT",
     per_ip_limit "--per-ip-limit" "MLES_PER_IP_LIMIT",
+    log_format "--log-format" "MLES_LOG_FORMAT",
 }
 
 #[cfg(test)]

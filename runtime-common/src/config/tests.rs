@@ -63,6 +63,7 @@ fn defaults() {
         filelimit: 256,
         rate_limit: None,
         per_ip_limit: NonZeroU32::new(32),
+        log_format: LogFormat::Text,
     };
     let config = load("", &[]).unwrap();
     assert_eq!(config, expected);
@@ -125,6 +126,7 @@ fn every_setting(cert: &str, key: &str, key_file: &str) -> Config {
         filelimit: 14,
         rate_limit: NonZeroU32::new(15),
         per_ip_limit: NonZeroU32::new(16),
+        log_format: LogFormat::Json,
     }
 }
 
@@ -133,12 +135,12 @@ fn every_setting_from_each_place() {
     let args = "--listen 10.0.0.1 --listen [::]:2 --port 1 --tls-cert /c --tls-key /k --key-file /f --limit 3 \
         --history-channel-bytes 4 --history-bytes 5 --max-message 6KiB --outbox 7MiB --replay-timeout 80ms \
         --handshake-timeout 9s --header-timeout 10 --ping-interval 11s --probe-timeout 12s --max-sessions 13 \
-        --filelimit 14 --rate-limit 15 --per-ip-limit 16";
+        --filelimit 14 --rate-limit 15 --per-ip-limit 16 --log-format json";
     let expected = every_setting("--tls-cert", "--tls-key", "--key-file");
     assert_eq!(load(args, &[]).unwrap(), expected);
 
     let mut values =
-        "10.0.0.1,[::]:2 1 /c /k /f 3 4 5 6KiB 7MiB 80ms 9s 10 11s 12s 13 14 15 16".split(' ');
+        "10.0.0.1,[::]:2 1 /c /k /f 3 4 5 6KiB 7MiB 80ms 9s 10 11s 12s 13 14 15 16 json".split(' ');
     let env: Vec<(&str, &str)> = layer::VARIABLES
         .iter()
         .map(|name| (*name, values.next().unwrap()))
@@ -147,7 +149,7 @@ fn every_setting_from_each_place() {
     let expected = every_setting("MLES_TLS_CERT", "MLES_TLS_KEY", "MLES_KEY_FILE");
     assert_eq!(load("", &env).unwrap(), expected);
 
-    let mut values = "['10.0.0.1', '[::]:2'] 1 '/c' '/k' '/f' 3 4 5 '6KiB' '7MiB' '80ms' '9s' 10 '11s' '12s' 13 14 15 16"
+    let mut values = "['10.0.0.1', '[::]:2'] 1 '/c' '/k' '/f' 3 4 5 '6KiB' '7MiB' '80ms' '9s' 10 '11s' '12s' 13 14 15 16 'json'"
         .replace("', '", "','")
         .split(' ')
         .map(str::to_owned)
@@ -418,6 +420,7 @@ fn help_tells_the_defaults() {
         ("--filelimit", format!("[default: {FILELIMIT}]")),
         ("--rate-limit", format!("[default: {RATE_LIMIT}]")),
         ("--per-ip-limit", format!("[default: {PER_IP_LIMIT}]")),
+        ("--log-format", "[default: text]".to_owned()),
     ];
     for (option, default) in defaults {
         let (_, after) = exit

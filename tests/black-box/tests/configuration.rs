@@ -1,4 +1,4 @@
-//! The configuration file and `--check-config` from outside.
+//! The configuration file, `--check-config`, and the format of the log.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use black_box::{Binary, Ended, Launch, Server, TempDir, suite};
 use rcgen::{CertificateParams, KeyPair};
+use serde_json::Value;
 
 suite! {
     the_file_is_heard,
@@ -13,6 +14,7 @@ suite! {
     refuses_a_bad_file,
     check_config_says_yes,
     check_config_says_no,
+    logs_as_json,
 }
 
 /// How many of three messages are kept on this server.
@@ -168,4 +170,29 @@ fn check_config_says_no(binary: &Binary) {
     let lines = lines.map(|line| format!("{file}{line}"));
     assert_refusal(&ended, &lines.each_ref().map(String::as_str));
     assert!(ended.stdout.iter().any(|line| line.starts_with("outbox ")));
+}
+
+/// One object a line, with what the text has: time, level, target and message.
+fn logs_as_json(binary: &Binary) {
+    let variables = [("MLES_LOG_FORMAT", "json"), ("MLES_LIMT", "5")];
+    let server = Server::start(binary, &[], &variables);
+    server.assert_serves();
+    server.log().wait_for("joined").unwrap();
+    let lines = server.log().lines();
+    let lines: Vec<Value> = lines
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
+        .collect();
+    for line in &lines {
+        for field in ["timestamp", "level", "target", "message"] {
+            assert!(line[field].is_string(), "{field} in {line}");
+        }
+    }
+    assert!(
+        lines.iter().any(|line| line["level"] == "WARN"
+            && line["message"].as_str().unwrap().contains("MLES_LIMT"))
+    );
+    // The option wins here too.
+    let server = Server::start(binary, &["--log-format", "text"], &variables);
+    server.log().wait_for(" WARN ").unwrap();
 }

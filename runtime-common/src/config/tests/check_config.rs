@@ -58,6 +58,7 @@ fn every_setting_has_its_line() {
         ("ping-interval", "24s"),
         ("max-sessions", "by descriptors"),
         ("rate-limit", "0"),
+        ("log-format", "text"),
     ];
     for (key, value) in table {
         assert_eq!(row(&exit, key), (value.into(), "default".into()));

@@ -55,6 +55,12 @@ const TABLE: &[Case] = &[
         "--listen: 10.0.0.1:8077 is part of 0.0.0.0:8077: leave one out",
     ),
     (
+        "--log-format xml",
+        &[],
+        "",
+        "--log-format: 'xml' is no log format: give text or json",
+    ),
+    (
         "--tls-cert c",
         &[],
         "",
@@ -90,6 +96,12 @@ const TABLE: &[Case] = &[
         &[("MLES_HISTORY_BYTES", "lots")],
         "",
         "MLES_HISTORY_BYTES: 'lots' is not a size: give bytes, or a whole number with KiB, MiB or GiB, such as 8MiB",
+    ),
+    (
+        "",
+        &[("MLES_LOG_FORMAT", "JSON")],
+        "",
+        "MLES_LOG_FORMAT: 'JSON' is no log format: give text or json",
     ),
     (
         "",
@@ -139,6 +151,12 @@ const TABLE: &[Case] = &[
         &[],
         "probe-timeout = '2h'",
         "FILE:1: probe-timeout: 2h is out of range: give 10ms to 1h",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "log-format = 'xml'",
+        "FILE:1: log-format: 'xml' is no log format: give text or json",
     ),
     (
         "--config FILE",
@@ -212,6 +230,12 @@ const TABLE: &[Case] = &[
         &[],
         "key-file = 5",
         "FILE:1: key-file: an integer is no file's name: give a string in quotes",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "log-format = false",
+        "FILE:1: log-format: a boolean is no text: give a string in quotes",
     ),
     (
         "--config FILE",

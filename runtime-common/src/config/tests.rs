@@ -5,6 +5,7 @@ use crate::test_dir::TestDir;
 use mles_sansio::Key;
 
 mod check_config;
+mod example;
 mod mistakes;
 
 fn load_os(args: &[OsString], env: &[(&str, OsString)]) -> Result<Config, Exit> {

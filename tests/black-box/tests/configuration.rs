@@ -14,6 +14,7 @@ suite! {
     refuses_a_bad_file,
     check_config_says_yes,
     check_config_says_no,
+    the_example_is_the_default,
     logs_as_json,
 }
 
@@ -170,6 +171,29 @@ fn check_config_says_no(binary: &Binary) {
     let lines = lines.map(|line| format!("{file}{line}"));
     assert_refusal(&ended, &lines.each_ref().map(String::as_str));
     assert!(ended.stdout.iter().any(|line| line.starts_with("outbox ")));
+}
+
+fn the_example_is_the_default(binary: &Binary) {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/mles.toml");
+    let check = |args: &[&str]| {
+        let ended = Launch::new(binary)
+            .args(&["--check-config"])
+            .args(args)
+            .run();
+        assert!(
+            ended.status.success() && ended.stderr.is_empty(),
+            "{ended:?}"
+        );
+        let words = |line: &String| {
+            let words = line.split_whitespace().map(str::to_owned);
+            words.collect::<Vec<_>>()
+        };
+        let lines = ended.stdout.iter().map(words);
+        lines
+            .filter(|words| words[0] != "config")
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(check(&["--config", file]), check(&[]));
 }
 
 /// One object a line, with what the text has: time, level, target and message.

@@ -188,12 +188,14 @@ Each option can be given as an environment variable too, such as MLES_HISTORY_BY
 An empty variable counts as not set, but an empty MLES_KEY is refused.
 RUST_LOG sets what is logged: error, warn, info, debug or trace [default: info].";
 
-/// Whether this is the name of an option that the public server has and this one has not yet.
-pub(super) fn is_unsupported(name: &str) -> bool {
+/// The names of the options that the public server has and this one has not yet.
+pub(super) fn unsupported() -> Vec<String> {
     let command = <Cli as clap::CommandFactory>::command();
-    command.get_arguments().any(|argument| {
-        argument.get_help_heading() == Some(UNSUPPORTED) && argument.get_long() == Some(name)
-    })
+    let arguments = command.get_arguments();
+    arguments
+        .filter(|argument| argument.get_help_heading() == Some(UNSUPPORTED))
+        .filter_map(|argument| argument.get_long().map(str::to_owned))
+        .collect()
 }
 
 /// Why an option is refused that the public server has, and what to do.

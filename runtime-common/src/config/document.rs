@@ -2,6 +2,7 @@
 //!
 //! No message shows a value or a source line: a shared key may stand where it does not belong.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue, Error};
@@ -15,7 +16,8 @@ use crate::file;
 pub(super) struct Document {
     path: PathBuf,
     entries: Vec<Entry>,
-    mistakes: Vec<(usize, String)>,
+    /// By line, and one for each: the rest of a line only follows from its first.
+    mistakes: BTreeMap<usize, String>,
     /// Some of it could not be read, so that what is missing may stand there all the same.
     pub(super) damaged: bool,
 }
@@ -37,7 +39,7 @@ impl Document {
         let bytes = file::read(name, path, MAX_FILE + 1)?;
         if bytes.len() as u64 > MAX_FILE {
             return Err(format!(
-                "{name}: '{}' is larger than 1MiB: give the configuration file",
+                "{name}: '{}' is larger than 64KiB: give the configuration file",
                 path.display()
             ));
         }
@@ -49,12 +51,13 @@ impl Document {
             path: path.to_owned(),
             ..Document::default()
         };
+        let lines = Lines::of(bytes);
         let text = match str::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
-                let line = line_of(bytes, error.valid_up_to());
+                let line = lines.at(error.valid_up_to());
                 let mistake = "not UTF-8: save the file in that encoding".to_owned();
-                document.mistakes.push((line, mistake));
+                document.mistakes.insert(line, mistake);
                 document.damaged = true;
                 return document;
             }
@@ -62,20 +65,19 @@ impl Document {
         let (table, errors) = DeTable::parse_recoverable(text);
         document.damaged = !errors.is_empty();
         for error in &errors {
-            document.syntax(text, table.get_ref(), error);
+            document.syntax(text, &lines, table.get_ref(), error);
         }
-        let line = |offset| line_of(bytes, offset);
         for (key, value) in table.get_ref() {
-            let lines = line(key.span().start.min(value.span().start))
-                ..=line(key.span().end.max(value.span().end));
+            let from = lines.at(key.span().start.min(value.span().start));
+            let to = lines.at(key.span().end.max(value.span().end));
             // What the parser made of a line that is none is not what was meant.
-            if document.mistakes.iter().any(|(at, _)| lines.contains(at)) {
+            if document.mistakes.range(from..=to).next().is_some() {
                 continue;
             }
             let (texts, form) = texts(value.get_ref());
             document.entries.push(Entry {
                 key: key.get_ref().to_string(),
-                line: line(key.span().start),
+                line: lines.at(key.span().start),
                 texts,
                 form,
                 is_table: matches!(value.get_ref(), DeValue::Table(_)),
@@ -84,14 +86,11 @@ impl Document {
         document
     }
 
-    /// Takes note of a syntax error; one for each line, as the rest of a line only follows from its first.
-    fn syntax(&mut self, text: &str, table: &DeTable<'_>, error: &Error) {
+    /// Takes note of a syntax error.
+    fn syntax(&mut self, text: &str, lines: &Lines, table: &DeTable<'_>, error: &Error) {
         let span = error.span().unwrap_or_default();
-        let line = line_of(text.as_bytes(), span.start);
-        if self.mistakes.iter().any(|(at, _)| *at == line) {
-            return;
-        }
-        let written = text.lines().nth(line - 1).unwrap_or_default().trim_start();
+        let line = lines.at(span.start);
+        let written = text[lines.start(line)..].trim_start_matches([' ', '\t']);
         let key = written
             .split(|c: char| c == '=' || c == ':' || c.is_whitespace())
             .next()
@@ -104,7 +103,7 @@ impl Document {
             let first = table
                 .iter()
                 .find(|(other, _)| other.get_ref() == key && other.span() != span)
-                .map(|(other, _)| line_of(text.as_bytes(), other.span().start));
+                .map(|(other, _)| lines.at(other.span().start));
             let first = first.map_or_else(String::new, |line| format!(", first in line {line}"));
             format!("{key}: given twice{first}: leave one out")
         } else {
@@ -122,7 +121,7 @@ impl Document {
                 None => what,
             }
         };
-        self.mistakes.push((line, mistake));
+        self.mistakes.entry(line).or_insert(mistake);
     }
 
     /// Takes what was written for a key.
@@ -132,7 +131,7 @@ impl Document {
         let origin = format!("{}:{}", self.path.display(), entry.line);
         if entry.form == Form::Strings && entry.texts.is_empty() {
             let mistake = format!("{key}: an empty array: give at least one, or leave {key} out");
-            self.mistakes.push((entry.line, mistake));
+            self.mistakes.insert(entry.line, mistake);
             return None;
         }
         Some(Given {
@@ -146,10 +145,11 @@ impl Document {
 
     /// What is wrong with the file itself, and with the keys that nobody took, by line.
     pub(super) fn mistakes(mut self) -> Vec<String> {
+        let unsupported = cli::unsupported();
         for entry in &self.entries {
-            self.mistakes.push((entry.line, refusal(entry)));
+            self.mistakes
+                .insert(entry.line, refusal(entry, &unsupported));
         }
-        self.mistakes.sort();
         let path = self.path.display();
         let lines = self.mistakes.iter();
         lines
@@ -159,12 +159,12 @@ impl Document {
 }
 
 /// Why this entry is no setting.
-fn refusal(entry: &Entry) -> String {
+fn refusal(entry: &Entry, unsupported: &[String]) -> String {
     let key = &entry.key;
     if key == KEY {
         return NO_KEY_HERE.to_owned();
     }
-    if cli::is_unsupported(key) {
+    if unsupported.contains(key) {
         return format!("{key}: {}", cli::NOT_SUPPORTED_YET);
     }
     if key == "config" || key == "check-config" {
@@ -221,21 +221,33 @@ fn texts(value: &DeValue<'_>) -> (Vec<String>, Form) {
     }
 }
 
-/// The line of an offset, from 1.
-fn line_of(text: &[u8], offset: usize) -> usize {
-    1 + text
-        .iter()
-        .take(offset)
-        .filter(|&&byte| byte == b'\n')
-        .count()
+/// Where the lines of a text begin.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &[u8]) -> Lines {
+        let ends = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+        let starts = ends.map(|(at, _)| at + 1);
+        Lines(std::iter::once(0).chain(starts).collect())
+    }
+
+    /// The line of an offset, from 1.
+    fn at(&self, offset: usize) -> usize {
+        self.0.partition_point(|start| *start <= offset)
+    }
+
+    /// The offset of a line.
+    fn start(&self, line: usize) -> usize {
+        self.0[line - 1]
+    }
 }
 
 /// The shared key, which has no place in the file.
 const KEY: &str = "key";
 const NO_KEY_HERE: &str = "key: the secret does not belong here: put it on the first line of a file of its own and name that with key-file, or set MLES_KEY";
 
-/// Bytes of a configuration file: a hundred times what there is to say.
-const MAX_FILE: u64 = 1 << 20;
+/// Bytes of a configuration file: ten times the example with all its comments, and nothing that takes long to read.
+const MAX_FILE: u64 = 1 << 16;
 
 #[cfg(test)]
 mod tests {

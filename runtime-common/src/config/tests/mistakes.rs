@@ -423,8 +423,8 @@ fn a_file_that_is_no_text() {
         ["FILE:2: not UTF-8: save the file in that encoding"]
     );
     assert_eq!(
-        refusal(&vec![b'\n'; 1 << 21]),
-        ["--config: 'FILE' is larger than 1MiB: give the configuration file"]
+        refusal(&vec![b'\n'; (1 << 16) + 1]),
+        ["--config: 'FILE' is larger than 64KiB: give the configuration file"]
     );
 }
 

@@ -1,26 +1,32 @@
-//! The server's configuration: command line over environment over defaults, checked once, at the start.
+//! The server's configuration: command line over environment over file over defaults, checked once, at the start.
 //!
-//! [`Config::load`] is pure: it gets the arguments and the environment, and neither prints nor exits; an [`Exit`] says
-//! what to print. It collects mistakes, so that one start shows all of them. Files are read later, by
-//! [`KeySource::read`] and [`crate::tls::load_identity`].
+//! [`Config::load`] gets the arguments and the environment, and neither prints nor exits; an [`Exit`] says what to
+//! print. It collects mistakes, so that one start shows all of them. It reads the configuration file; the files that
+//! are named there are read later, by [`KeySource::read`] and [`crate::tls::load_identity`], and for `--check-config`.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 mod cli;
+mod document;
 mod key;
 mod layer;
 mod listen;
+mod report;
 mod units;
 
+pub use crate::file::NamedFile;
 pub use key::{KeySource, MAX_KEY};
 pub use listen::Listen;
 
 use cli::Cli;
-use layer::{Given, Layer};
+use document::Document;
+use layer::{Form, Layer, Setting};
+use report::{DEFAULT, Value};
 use units::{GIB, KIB, MIB};
 
 /// Everything the operator can decide, within its bounds.
@@ -62,42 +68,57 @@ pub struct Config {
     pub per_ip_limit: Option<NonZeroU32>,
     /// Threads that serve connections: 1 to 64; `None` is one for each core.
     pub threads: Option<u8>,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// The PEM files of an own certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFiles {
     /// The chain, the server's own certificate first.
-    pub certificate: PathBuf,
+    pub certificate: NamedFile,
     /// Its private key.
-    pub private_key: PathBuf,
+    pub private_key: NamedFile,
 }
 
-/// The program ends here: print `message` and a line feed, and exit with `code`.
+/// The program ends here: print what there is to print, and exit with `code`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
-    /// 0 for `--help` and `--version`, 2 for a mistake.
+    /// 0 for `--help`, `--version` and a configuration without mistakes, 2 for mistakes.
     pub code: u8,
-    /// The text, without a line feed at its end; for mistakes one line each, that says what to do.
-    pub message: String,
-    /// Print to stdout (what was asked for) or to stderr (mistakes).
-    pub to_stdout: bool,
+    /// What was asked for, in whole lines.
+    pub stdout: String,
+    /// Mistakes and warnings, in whole lines that say what to do.
+    pub stderr: String,
 }
 
 impl Exit {
     /// The refusal to start because of these mistakes; one line each, without a line feed.
     pub fn mistakes(lines: &[String]) -> Exit {
-        let message = lines
-            .iter()
-            .map(|line| format!("error: {line}"))
-            .collect::<Vec<_>>()
-            .join("\n");
         Exit {
             code: 2,
-            message,
-            to_stdout: false,
+            stdout: String::new(),
+            stderr: report::lines("error", lines),
         }
     }
+}
+
+/// What was read, mistakes or not.
+struct Read {
+    /// With the defaults in place of mistakes.
+    config: Config,
+    mistakes: Vec<String>,
+    values: Vec<Value>,
+    check_only: bool,
 }
 
 impl Config {
@@ -105,29 +126,45 @@ impl Config {
     /// given as `&|name| std::env::var_os(name)`: text that is not UTF-8 must not look like "not set".
     ///
     /// # Errors
-    /// `--help`, `--version`, a usage error, or one line for each mistake.
+    /// `--help`, `--version`, `--check-config`, a usage error, or one line for each mistake.
     pub fn load(
         args: impl Iterator<Item = OsString>,
         env: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<Config, Exit> {
-        let cli = Cli::read(args)?;
+        let read = Config::read(args, env)?;
+        if read.check_only {
+            let names = std::env::vars_os().map(|(name, _)| name);
+            Err(report::check(read, names, SystemTime::now()))
+        } else if read.mistakes.is_empty() {
+            Ok(read.config)
+        } else {
+            Err(Exit::mistakes(&read.mistakes))
+        }
+    }
+
+    fn read(
+        args: impl Iterator<Item = OsString>,
+        env: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Result<Read, Exit> {
+        let mut cli = Cli::read(args)?;
         let mut check = Check {
             mistakes: cli.refusal().into_iter().collect(),
+            values: Vec::new(),
+            incomplete: false,
         };
-        let layer = Layer::of_flags(cli).over(Layer::of_variables(env));
+        let check_only = cli.check_config;
+        let mut document = check.document(cli.config.take(), env(CONFIG_VARIABLE));
+        let layer = Layer::of_flags(cli)
+            .over(Layer::of_variables(env))
+            .over(Layer::of_document(&mut document));
+        check.incomplete |= document.damaged;
+        check.mistakes.extend(document.mistakes());
 
         let certificate = check.certificate(layer.tls_cert, layer.tls_key);
         let local = certificate.is_none();
         let default_port = if local { LOCAL_PORT } else { TLS_PORT };
         let port = check.number(layer.port, u16::MIN..=u16::MAX, default_port);
-        let listen = match layer.listen {
-            None if local => Listen::Loopback { port },
-            None => Listen::Everywhere { port },
-            Some(given) => Listen::addresses(&given, port).unwrap_or_else(|mistakes| {
-                check.mistakes.extend(mistakes);
-                Listen::Loopback { port }
-            }),
-        };
+        let listen = check.listen(layer.listen, local, port);
         let key = check.key(env(KEY_VARIABLE), layer.key_file);
         let limit = check.number(layer.limit, 0..=1_000_000, LIMIT);
         let history_bytes = check.size(layer.history_bytes, 0..=1024 * GIB, HISTORY_BYTES);
@@ -148,9 +185,7 @@ impl Config {
             header_timeout: check.duration(layer.header_timeout, HEADER_TIMEOUT),
             ping_interval: check.duration(layer.ping_interval, PING_INTERVAL),
             probe_timeout: check.duration(layer.probe_timeout, PROBE_TIMEOUT),
-            max_sessions: layer
-                .max_sessions
-                .map(|given| check.number(Some(given), 1..=10_000_000, 1)),
+            max_sessions: check.number_or(layer.max_sessions, 1..=10_000_000, "by descriptors"),
             filelimit: check.number(layer.filelimit, 1..=1_000_000, FILELIMIT),
             rate_limit: NonZeroU32::new(check.number(layer.rate_limit, 0..=1_000_000, RATE_LIMIT)),
             per_ip_limit: NonZeroU32::new(check.number(
@@ -158,15 +193,15 @@ impl Config {
                 0..=1_000_000,
                 PER_IP_LIMIT,
             )),
-            threads: layer
-                .threads
-                .map(|given| check.number(Some(given), 1..=THREADS_MAX, 1)),
+            threads: check.number_or(layer.threads, 1..=THREADS_MAX, "one for each core"),
+            log_format: check.log_format(layer.log_format),
         };
-        if check.mistakes.is_empty() {
-            Ok(config)
-        } else {
-            Err(Exit::mistakes(&check.mistakes))
-        }
+        Ok(Read {
+            config,
+            mistakes: check.mistakes,
+            values: check.values,
+            check_only,
+        })
     }
 
     /// Threads that serve connections.
@@ -219,130 +254,320 @@ pub fn unknown_variables(names: impl Iterator<Item = OsString>) -> Vec<String> {
     let mut unknown: Vec<String> = names
         .filter_map(|name| name.into_string().ok())
         .filter(|name| name.starts_with("MLES_"))
-        .filter(|name| name != KEY_VARIABLE && !layer::VARIABLES.contains(&name.as_str()))
+        .filter(|name| name != KEY_VARIABLE && name != CONFIG_VARIABLE)
+        .filter(|name| !layer::VARIABLES.contains(&name.as_str()))
         .collect();
     unknown.sort();
     unknown
 }
 
-/// Turns texts into values and gathers what is wrong with them; a mistake goes on with the default.
+/// Turns what is written into values, and gathers what is wrong with it; a mistake goes on with the default.
 struct Check {
     mistakes: Vec<String>,
+    /// What each setting is in the end, for `--check-config`.
+    values: Vec<Value>,
+    /// Part of the configuration could not be read: that something is missing is no mistake of its own.
+    incomplete: bool,
 }
 
 impl Check {
-    /// Parses one value; without one, the default.
-    fn value<T>(
+    /// The configuration file, if there is one.
+    fn document(&mut self, option: Option<OsString>, variable: Option<OsString>) -> Document {
+        let variable = variable.filter(|path| !path.is_empty());
+        let given = option.map(|path| ("--config", path));
+        let given = given.or_else(|| variable.map(|path| (CONFIG_VARIABLE, path)));
+        let Some((name, path)) = given else {
+            self.tell("config", "none", DEFAULT);
+            return Document::default();
+        };
+        let path = PathBuf::from(path);
+        self.tell("config", path.display(), name);
+        Document::read(name, &path).unwrap_or_else(|mistake| {
+            self.mistakes.push(mistake);
+            self.incomplete = true;
+            Document::default()
+        })
+    }
+
+    /// Takes note of what a setting is in the end.
+    fn tell(&mut self, key: &'static str, value: impl Display, origin: &str) {
+        self.values.push(Value::new(key, value, origin));
+    }
+
+    /// Parses one value, if it is of a kind that can be right; without one, the default.
+    fn typed<T>(
         &mut self,
-        given: Option<Given>,
+        setting: Setting,
         default: T,
+        fits: impl Fn(Form) -> Result<(), &'static str>,
+        show: impl Fn(&T) -> String,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> T {
-        let Some(Given { texts, name }) = given else {
+        let key = setting.key;
+        let Some(given) = setting.given else {
+            self.tell(key, show(&default), DEFAULT);
             return default;
         };
-        let text = texts.last().map_or(Some(""), |text| text.to_str());
-        match text.map_or_else(|| Err("not valid UTF-8".to_owned()), parse) {
-            Ok(value) => value,
+        let text = given.texts.last().map_or(Some(""), |text| text.to_str());
+        let value = match (fits(given.form), text) {
+            (Err(right), _) => Err(format!("{} {right}", given.form.name())),
+            (Ok(()), None) => Err("not valid UTF-8: give text".to_owned()),
+            (Ok(()), Some(text)) => parse(text),
+        };
+        match value {
+            Ok(value) => {
+                self.tell(key, show(&value), &given.origin);
+                value
+            }
             Err(error) => {
-                self.mistakes.push(format!("{name}: {error}"));
+                self.tell(key, "?", &given.origin);
+                self.mistakes.push(format!("{}: {error}", given.name));
                 default
             }
         }
     }
 
-    fn number<T>(&mut self, given: Option<Given>, range: RangeInclusive<T>, default: T) -> T
+    /// A value that is text.
+    fn value<T>(
+        &mut self,
+        setting: Setting,
+        default: T,
+        show: impl Fn(&T) -> String,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> T {
+        let fits = |form| match form {
+            Form::Untyped | Form::String => Ok(()),
+            Form::Integer | Form::Strings | Form::Other(_) => {
+                Err("is no text: give a string in quotes")
+            }
+        };
+        self.typed(setting, default, fits, show, parse)
+    }
+
+    fn number<T>(&mut self, setting: Setting, range: RangeInclusive<T>, default: T) -> T
     where
-        T: Copy + Into<u64> + TryFrom<u64>,
+        T: Copy + Display + Into<u64> + TryFrom<u64>,
+    {
+        let none = default.to_string();
+        self.number_or(setting, range, &none).unwrap_or(default)
+    }
+
+    /// A number without a default of its own; `none` is what to call that there is none.
+    fn number_or<T>(&mut self, setting: Setting, range: RangeInclusive<T>, none: &str) -> Option<T>
+    where
+        T: Copy + Display + Into<u64> + TryFrom<u64>,
     {
         let bounds = (*range.start()).into()..=(*range.end()).into();
-        self.value(given, default, |text| {
+        let fits = |form| match form {
+            Form::Untyped | Form::Integer => Ok(()),
+            Form::String | Form::Strings | Form::Other(_) => {
+                Err("is no whole number: give one, without quotes, such as 100")
+            }
+        };
+        let show = |value: &Option<T>| value.map_or_else(|| none.to_owned(), |it| it.to_string());
+        self.typed(setting, None, fits, show, |text| {
             // The conversion can't fail: the bounds are of type T.
-            units::number(text, &bounds).map(|value| T::try_from(value).unwrap_or(default))
+            units::number(text, &bounds).map(|value| T::try_from(value).ok())
         })
     }
 
-    fn size(&mut self, given: Option<Given>, range: RangeInclusive<u64>, default: u64) -> u64 {
-        self.value(given, default, |text| units::size(text, &range))
+    fn size(&mut self, setting: Setting, range: RangeInclusive<u64>, default: u64) -> u64 {
+        self.size_by(setting, default, |text| units::size(text, &range))
     }
 
-    fn duration(&mut self, given: Option<Given>, default: Duration) -> Duration {
-        self.value(given, default, |text| units::duration(text, &TIMES))
+    fn size_by(
+        &mut self,
+        setting: Setting,
+        default: u64,
+        parse: impl Fn(&str) -> Result<u64, String>,
+    ) -> u64 {
+        let fits = |form| match form {
+            Form::Untyped | Form::Integer | Form::String => Ok(()),
+            Form::Strings | Form::Other(_) => {
+                Err("is no size: give bytes, or a string such as \"8MiB\"")
+            }
+        };
+        self.typed(
+            setting,
+            default,
+            fits,
+            |bytes| units::show_size(*bytes),
+            parse,
+        )
     }
 
-    fn channel_bytes(&mut self, given: Option<Given>, total: u64) -> u64 {
+    fn duration(&mut self, setting: Setting, default: Duration) -> Duration {
+        let fits = |form| match form {
+            Form::Untyped | Form::Integer | Form::String => Ok(()),
+            Form::Strings | Form::Other(_) => {
+                Err("is no duration: give seconds, or a string such as \"10s\"")
+            }
+        };
+        let show = |duration: &Duration| units::show_duration(*duration);
+        self.typed(setting, default, fits, show, |text| {
+            units::duration(text, &TIMES)
+        })
+    }
+
+    fn channel_bytes(&mut self, setting: Setting, total: u64) -> u64 {
         let within = HISTORY_CHANNEL_BYTES.min(total / 4);
-        self.value(given, within, |text| match units::size(text, &(0..=1024 * GIB))? {
-            bytes if bytes > total => Err(format!(
-                "{text} is more than --history-bytes, which is {}: lower it, or raise --history-bytes",
+        let of_total = self
+            .values
+            .iter()
+            .find(|value| value.key == "history-bytes");
+        let origin = of_total.map_or_else(String::new, |value| value.origin.clone());
+        let incomplete = self.incomplete;
+        self.size_by(setting, within, |text| match units::size(text, &(0..=1024 * GIB))? {
+            bytes if bytes > total && !incomplete => Err(format!(
+                "{text} is more than --history-bytes, which is {} ({origin}): lower it, or raise --history-bytes",
                 units::show_size(total)
             )),
             bytes => Ok(bytes),
         })
     }
 
-    /// The name of a file, and the name under which it was given.
-    fn path(&mut self, given: Option<Given>) -> Option<(PathBuf, &'static str)> {
-        let Given { texts, name } = given?;
-        let path = PathBuf::from(texts.last()?);
-        if path.as_os_str().is_empty() {
-            self.mistakes
-                .push(format!("{name}: the file's name is empty"));
+    fn log_format(&mut self, setting: Setting) -> LogFormat {
+        let formats = [(LogFormat::Text, "text"), (LogFormat::Json, "json")];
+        let show = |value: &LogFormat| {
+            let format = formats.iter().find(|(format, _)| format == value);
+            format.map_or("", |(_, name)| name).to_owned()
+        };
+        self.value(setting, LogFormat::Text, show, |text| {
+            let format = formats.iter().find(|(_, name)| *name == text);
+            let format = format.map(|(format, _)| *format);
+            format.ok_or_else(|| format!("'{text}' is no log format: give text or json"))
+        })
+    }
+
+    fn listen(&mut self, setting: Setting, local: bool, port: u16) -> Listen {
+        let key = setting.key;
+        let default = if local {
+            Listen::Loopback { port }
+        } else {
+            Listen::Everywhere { port }
+        };
+        let Some(given) = setting.given else {
+            self.tell(key, &default, DEFAULT);
+            return default;
+        };
+        let listen = match given.form {
+            Form::Untyped | Form::String | Form::Strings => Listen::addresses(&given, port),
+            Form::Integer | Form::Other(_) => Err(vec![format!(
+                "{}: {} is no address: give a string such as \"127.0.0.1\", or an array of such",
+                given.name,
+                given.form.name()
+            )]),
+        };
+        match listen {
+            Ok(listen) => {
+                self.tell(key, &listen, &given.origin);
+                listen
+            }
+            Err(mistakes) => {
+                self.tell(key, "?", &given.origin);
+                self.mistakes.extend(mistakes);
+                default
+            }
         }
-        Some((path, name))
+    }
+
+    /// The name of a file. One in the configuration file starts from the directory of that.
+    fn path(&mut self, setting: Setting) -> Option<NamedFile> {
+        let key = setting.key;
+        let Some(given) = setting.given else {
+            self.tell(key, "none", DEFAULT);
+            return None;
+        };
+        let text = match given.form {
+            Form::Untyped | Form::String => given.texts.last(),
+            Form::Integer | Form::Strings | Form::Other(_) => None,
+        };
+        let path = match text {
+            Some(text) if !text.is_empty() => Ok(given.directory.join(text)),
+            Some(_) => {
+                Err("the file's name is empty: give one, or leave the setting out".to_owned())
+            }
+            None => {
+                let form = given.form.name();
+                Err(format!("{form} is no file's name: give a string in quotes"))
+            }
+        };
+        let path = path.unwrap_or_else(|mistake| {
+            self.mistakes.push(format!("{}: {mistake}", given.name));
+            PathBuf::new()
+        });
+        let shown = if path == Path::new("") {
+            Path::new("?")
+        } else {
+            &path
+        };
+        self.tell(key, shown.display(), &given.origin);
+        Some(NamedFile::new(given.name, path))
     }
 
     /// Half a pair is a mistake, and yet no wish for local mode.
-    fn certificate(&mut self, cert: Option<Given>, key: Option<Given>) -> Option<CertificateFiles> {
+    fn certificate(&mut self, cert: Setting, key: Setting) -> Option<CertificateFiles> {
+        let beside = |it: &Setting, other| it.given.as_ref().map(|it| it.beside(other, "FILE"));
+        let (add_key, add_cert) = (beside(&cert, "tls-key"), beside(&key, "tls-cert"));
+        let incomplete = self.incomplete;
+        let half = |name: &str, what, add: Option<String>| {
+            let add = add.unwrap_or_default();
+            (!incomplete).then(|| format!("{name} needs the {what} too: add {add}"))
+        };
+        let none = || NamedFile::new("", "");
         match (self.path(cert), self.path(key)) {
             (None, None) => None,
-            (Some((certificate, _)), Some((private_key, _))) => Some(CertificateFiles {
+            (Some(certificate), Some(private_key)) => Some(CertificateFiles {
                 certificate,
                 private_key,
             }),
-            (Some((certificate, name)), None) => {
-                self.mistakes.push(format!(
-                    "{name} needs the private key too: add --tls-key FILE"
-                ));
+            (Some(certificate), None) => {
+                self.mistakes
+                    .extend(half(&certificate.name, "private key", add_key));
                 Some(CertificateFiles {
                     certificate,
-                    private_key: PathBuf::new(),
+                    private_key: none(),
                 })
             }
-            (None, Some((private_key, name))) => {
-                self.mistakes.push(format!(
-                    "{name} needs the certificate too: add --tls-cert FILE"
-                ));
+            (None, Some(private_key)) => {
+                self.mistakes
+                    .extend(half(&private_key.name, "certificate", add_cert));
                 Some(CertificateFiles {
-                    certificate: PathBuf::new(),
+                    certificate: none(),
                     private_key,
                 })
             }
         }
     }
 
-    fn key(&mut self, variable: Option<OsString>, file: Option<Given>) -> KeySource {
-        match (variable, self.path(file)) {
-            (None, None) => KeySource::None,
-            (None, Some((path, _))) => KeySource::File(path),
-            (Some(_), Some((_, name))) => {
+    fn key(&mut self, variable: Option<OsString>, file: Setting) -> KeySource {
+        let (source, value, origin) = match (variable, self.path(file)) {
+            (None, None) => (KeySource::None, "not set", DEFAULT),
+            (None, Some(file)) => (KeySource::File(file), "set", "key-file"),
+            (Some(_), Some(file)) => {
+                let name = file.name;
                 self.mistakes.push(format!(
                     "{KEY_VARIABLE} and {name} are both given: keep one of them"
                 ));
-                KeySource::None
+                (KeySource::None, "?", KEY_VARIABLE)
             }
-            (Some(text), None) => key::key_of(text.as_encoded_bytes()).map_or_else(
-                |error| {
+            (Some(text), None) => match key::key_of(text.as_encoded_bytes()) {
+                Ok(key) => (KeySource::Environment(key), "set", KEY_VARIABLE),
+                Err(error) => {
                     self.mistakes.push(format!(
                         "{KEY_VARIABLE} {error}: set it to the shared key, or unset it"
                     ));
-                    KeySource::None
-                },
-                KeySource::Environment,
-            ),
-        }
+                    (KeySource::None, "?", KEY_VARIABLE)
+                }
+            },
+        };
+        self.tell("key", value, origin);
+        source
     }
 }
+
+/// The variable of the configuration file.
+const CONFIG_VARIABLE: &str = "MLES_CONFIG";
 
 /// The variable of the shared key (A1.1); there is no option for it, because everybody on a machine sees arguments.
 const KEY_VARIABLE: &str = "MLES_KEY";

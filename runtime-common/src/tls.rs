@@ -4,7 +4,6 @@
 //! rustls itself fails the handshake of a client that offers ALPN without `http/1.1`; a client that offers none is fine.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,7 +16,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{CertificateError, Error, NoKeyLog, RootCertStore, ServerConfig};
 
-use crate::file;
+use crate::config::NamedFile;
 
 /// A certificate chain with its private key: what a server shows. `Debug` shows neither.
 #[derive(Clone)]
@@ -62,6 +61,11 @@ impl Identity {
     /// What clients may refuse about the certificate; one line each, for the log.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Whether it was of use until some time before `now`; one of the warnings says so.
+    pub fn has_expired(&self) -> bool {
+        self.warnings.iter().any(|line| line == EXPIRED)
     }
 }
 
@@ -111,23 +115,24 @@ pub fn server_config(identity: Identity) -> Arc<ServerConfig> {
 /// # Errors
 /// One line that says what to do: a file can't be read, holds nothing of its kind, or the two don't match.
 pub fn load_identity(
-    certificate: &Path,
-    private_key: &Path,
+    certificate: &NamedFile,
+    private_key: &NamedFile,
     now: SystemTime,
 ) -> Result<Identity, String> {
-    let (shown, shown_key) = (certificate.display(), private_key.display());
-    let pem = file::read("--tls-cert", certificate, MAX_PEM)?;
-    let key_pem = file::read("--tls-key", private_key, MAX_PEM)?;
+    let (name, shown) = (&certificate.name, certificate.path.display());
+    let (name_key, shown_key) = (&private_key.name, private_key.path.display());
+    let pem = certificate.read(MAX_PEM)?;
+    let key_pem = private_key.read(MAX_PEM)?;
 
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
-        .map_err(|_| format!("--tls-cert: '{shown}' is a damaged PEM file: get the file again"))?;
+        .map_err(|_| format!("{name}: '{shown}' is a damaged PEM file: get the file again"))?;
     if chain.is_empty() {
         let hint = match PrivateKeyDer::from_pem_slice(&pem) {
             Ok(_) => "it holds a private key; are --tls-cert and --tls-key swapped?",
             Err(_) => "give a PEM file with -----BEGIN CERTIFICATE-----",
         };
-        return Err(format!("--tls-cert: no certificate in '{shown}': {hint}"));
+        return Err(format!("{name}: no certificate in '{shown}': {hint}"));
     }
     let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|_| {
         let has = |label: &str| contains(&key_pem, label.as_bytes());
@@ -139,17 +144,17 @@ pub fn load_identity(
         } else {
             "give a PEM file with -----BEGIN PRIVATE KEY-----"
         };
-        format!("--tls-key: no private key in '{shown_key}': {hint}")
+        format!("{name_key}: no private key in '{shown_key}': {hint}")
     })?;
     Identity::new(chain, key, now).map_err(|error| match error {
         IdentityError::NoCertificate | IdentityError::BadCertificate => {
-            format!("--tls-cert: the first certificate in '{shown}' is damaged or not X.509 version 3: get the file again")
+            format!("{name}: the first certificate in '{shown}' is damaged or not X.509 version 3: get the file again")
         }
         IdentityError::BadKey => {
-            format!("--tls-key: the key in '{shown_key}' can't be used: give an RSA (2048 bits or more), ECDSA P-256 or P-384, or Ed25519 key")
+            format!("{name_key}: the key in '{shown_key}' can't be used: give an RSA (2048 bits or more), ECDSA P-256 or P-384, or Ed25519 key")
         }
         IdentityError::OtherKey => {
-            format!("--tls-key: the key in '{shown_key}' is not that of the first certificate in '{shown}': give the key that belongs to it, and the server's own certificate first")
+            format!("{name_key}: the key in '{shown_key}' is not that of the first certificate in '{shown}': give the key that belongs to it, and the server's own certificate first")
         }
     })
 }
@@ -201,7 +206,7 @@ fn warnings(chain: &[CertificateDer<'static>], now: SystemTime) -> Vec<String> {
     // rustls has no variant of its own for it.
     let authority = format!("{error:?}").contains("CaUsedAsEndEntity");
     let line = if expired {
-        "the certificate has expired: clients will refuse it; renew it"
+        EXPIRED
     } else if early {
         "the certificate is not valid yet: clients will refuse it; check this machine's clock"
     } else if authority {
@@ -216,6 +221,8 @@ fn warnings(chain: &[CertificateDer<'static>], now: SystemTime) -> Vec<String> {
 fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
+
+const EXPIRED: &str = "the certificate has expired: clients will refuse it; renew it";
 
 /// The only protocol that is offered (T1.3).
 const ALPN: &[u8] = b"http/1.1";

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use mles_sansio::{Node, Seed};
-use runtime_common::config::{self, Config};
+use runtime_common::config::{self, Config, LogFormat};
 use runtime_common::limits;
 use runtime_common::local_certificate::{self, Origin};
 use runtime_common::tls::{self, Identity};
@@ -29,17 +29,13 @@ fn main() -> ExitCode {
     let config = match Config::load(std::env::args_os(), &|name| std::env::var_os(name)) {
         Ok(config) => Arc::new(config),
         Err(exit) => {
-            let text = format!("{}\n", exit.message);
             // A closed pipe is the reader's wish, not an error.
-            let _ = if exit.to_stdout {
-                io::stdout().write_all(text.as_bytes())
-            } else {
-                io::stderr().write_all(text.as_bytes())
-            };
+            let _ = io::stdout().write_all(exit.stdout.as_bytes());
+            let _ = io::stderr().write_all(exit.stderr.as_bytes());
             return ExitCode::from(exit.code);
         }
     };
-    log_to_stderr();
+    log_to_stderr(config.log_format);
     match start(&config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
@@ -50,7 +46,7 @@ fn main() -> ExitCode {
 }
 
 /// Logs as `RUST_LOG` says (`level` or `target=level`, by commas), at info without it.
-fn log_to_stderr() {
+fn log_to_stderr(format: LogFormat) {
     let wish = std::env::var("RUST_LOG").unwrap_or_default();
     let filter = match wish.parse::<Targets>() {
         Ok(filter) if !wish.is_empty() => filter,
@@ -59,10 +55,11 @@ fn log_to_stderr() {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(false);
-    tracing_subscriber::registry()
-        .with(lines)
-        .with(filter)
-        .init();
+    let registry = tracing_subscriber::registry().with(filter);
+    match format {
+        LogFormat::Text => registry.with(lines).init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
+    }
 }
 
 /// Everything that can fail, before the first connection; then the server's life.

@@ -155,6 +155,30 @@ pub(super) struct Cli {
     #[arg(long, value_name = "N", help_heading = "Limits")]
     pub(super) threads: Option<OsString>,
 
+    /// How log lines are written: text, or json for one object a line. [default: text]
+    #[arg(long, value_name = "FORMAT", help_heading = "Log")]
+    pub(super) log_format: Option<OsString>,
+
+    /// TOML file with settings, named like the options without the dashes in front, such as
+    /// history-bytes = "64MiB". Relative file names in it start from its directory.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Configuration file",
+        verbatim_doc_comment
+    )]
+    pub(super) config: Option<OsString>,
+
+    /// Print every value and where it comes from, check the files that are named, and exit:
+    /// with 0 if the server can start with them, with 2 and a line for each mistake if not.
+    #[arg(
+        long,
+        action = ArgAction::SetTrue,
+        help_heading = "Configuration file",
+        verbatim_doc_comment
+    )]
+    pub(super) check_config: bool,
+
     #[command(flatten)]
     unsupported: Unsupported,
 }
@@ -164,12 +188,29 @@ SIZE is in bytes, or a whole number with KiB, MiB or GiB. TIME is in seconds, or
 with ms, s, m or h.
 
 Each option can be given as an environment variable too, such as MLES_HISTORY_BYTES for
---history-bytes; the option wins. An empty variable counts as not set, but an empty MLES_KEY is
-refused. RUST_LOG sets what is logged: error, warn, info, debug or trace [default: info].";
+--history-bytes, and in the configuration file. The option wins, then the variable, then the file.
+An empty variable counts as not set, but an empty MLES_KEY is refused.
+RUST_LOG sets what is logged: error, warn, info, debug or trace [default: info].";
+
+/// The names of the options that the public server has and this one has not yet.
+pub(super) fn unsupported() -> Vec<String> {
+    let command = <Cli as clap::CommandFactory>::command();
+    let arguments = command.get_arguments();
+    arguments
+        .filter(|argument| argument.get_help_heading() == Some(UNSUPPORTED))
+        .filter_map(|argument| argument.get_long().map(str::to_owned))
+        .collect()
+}
+
+/// Why an option is refused that the public server has, and what to do.
+pub(super) const NOT_SUPPORTED_YET: &str =
+    "not supported yet; leave out, and give your own certificate with --tls-cert and --tls-key";
+
+const UNSUPPORTED: &str = "Not supported yet";
 
 /// What the public server has and this one has not yet: recognised, so that the refusal can say so.
 #[derive(Args)]
-#[command(next_help_heading = "Not supported yet")]
+#[command(next_help_heading = UNSUPPORTED)]
 struct Unsupported {
     /// Names to get a certificate for.
     #[arg(short, long, value_name = "NAME")]
@@ -221,8 +262,8 @@ impl Cli {
             } else {
                 Exit {
                     code: 0,
-                    message: text.trim_end().to_owned(),
-                    to_stdout: true,
+                    stdout: text.trim_end().to_owned() + "\n",
+                    stderr: String::new(),
                 }
             }
         })
@@ -247,9 +288,7 @@ impl Cli {
         .collect();
         (!given.is_empty()).then(|| {
             let names = given.join(", ");
-            format!(
-                "{names}: not supported yet; leave out, and give your own certificate with --tls-cert and --tls-key"
-            )
+            format!("{names}: {NOT_SUPPORTED_YET}")
         })
     }
 }
@@ -289,7 +328,7 @@ mod tests {
         let short = "-d a -d b -e e -c c -w w -s -r -C 9 -P p=u --cors";
         for line in [long, short] {
             let cli = read(&line.split(' ').collect::<Vec<_>>())
-                .unwrap_or_else(|exit| panic!("{}", exit.message));
+                .unwrap_or_else(|exit| panic!("{}", exit.stderr));
             assert_eq!(
                 cli.refusal().unwrap(),
                 "--domains, --email, --cache, --wwwroot, --staging, --redirect, --compression-cache, --proxy, --cors: \
@@ -297,7 +336,7 @@ mod tests {
             );
         }
         let cli = read(&["-l", "5", "-f", "6", "-p", "7"])
-            .unwrap_or_else(|exit| panic!("{}", exit.message));
+            .unwrap_or_else(|exit| panic!("{}", exit.stderr));
         assert_eq!(cli.refusal(), None);
         assert_eq!(cli.limit.as_deref(), Some("5".as_ref()));
         assert_eq!(cli.filelimit.as_deref(), Some("6".as_ref()));
@@ -334,8 +373,8 @@ mod tests {
                 exit,
                 Exit {
                     code: 2,
-                    message: message.into(),
-                    to_stdout: false
+                    stdout: String::new(),
+                    stderr: format!("{message}\n"),
                 }
             );
         }
@@ -344,13 +383,12 @@ mod tests {
     #[test]
     fn version() {
         for flag in ["-V", "--version"] {
-            let message = concat!("mles ", env!("CARGO_PKG_VERSION")).to_owned();
             assert_eq!(
                 read(&[flag]).err().unwrap(),
                 Exit {
                     code: 0,
-                    message,
-                    to_stdout: true
+                    stdout: concat!("mles ", env!("CARGO_PKG_VERSION"), "\n").to_owned(),
+                    stderr: String::new(),
                 }
             );
         }
@@ -360,17 +398,17 @@ mod tests {
     fn help_mentions_every_option_and_fits_a_terminal() {
         let short = read(&["-h"]).err().unwrap();
         let long = read(&["--help"]).err().unwrap();
-        assert_eq!((long.code, long.to_stdout), (0, true));
-        assert_eq!(short.message, long.message);
+        assert_eq!((long.code, &long.stderr[..]), (0, ""));
+        assert_eq!(short.stdout, long.stdout);
         for argument in <Cli as clap::CommandFactory>::command().get_arguments() {
             let name = argument.get_long().unwrap();
-            let (_, help) = long.message.split_once(&format!("--{name}")).unwrap();
+            let (_, help) = long.stdout.split_once(&format!("--{name}")).unwrap();
             assert!(
                 help.lines().nth(1).unwrap().trim().len() > 10,
                 "--{name} has no help"
             );
         }
-        for line in long.message.lines() {
+        for line in long.stdout.lines() {
             assert!(line.len() <= 100, "too long: {line}");
         }
     }

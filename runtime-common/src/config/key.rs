@@ -1,10 +1,8 @@
 //! The shared key of the clients (A1): where it comes from and how it is read.
 
-use std::path::{Path, PathBuf};
-
 use mles_sansio::Key;
 
-use crate::file;
+use super::NamedFile;
 
 /// The longest key, in bytes: far beyond any passphrase, short enough to notice a file that is no key.
 pub const MAX_KEY: usize = 4096;
@@ -17,7 +15,7 @@ pub enum KeySource {
     /// `MLES_KEY`.
     Environment(Key),
     /// The first line of this file.
-    File(PathBuf),
+    File(NamedFile),
 }
 
 impl KeySource {
@@ -30,24 +28,24 @@ impl KeySource {
         match self {
             KeySource::None => Ok(None),
             KeySource::Environment(key) => Ok(Some(key.clone())),
-            KeySource::File(path) => read_file(path).map(Some),
+            KeySource::File(file) => read_file(file).map(Some),
         }
     }
 }
 
-fn read_file(path: &Path) -> Result<Key, String> {
-    let shown = path.display();
+fn read_file(file: &NamedFile) -> Result<Key, String> {
+    let (name, shown) = (&file.name, file.path.display());
     // Two bytes for the line end, so that a key of exactly MAX_KEY bytes is told from a longer one.
-    let bytes = file::read("--key-file", path, MAX_KEY as u64 + 2)?;
+    let bytes = file.read(MAX_KEY as u64 + 2)?;
     let line = bytes.split(|&b| b == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.starts_with(b"-----BEGIN ") {
         return Err(format!(
-            "--key-file: '{shown}' is a PEM file: give a file whose first line is the shared key (a private key goes to --tls-key)"
+            "{name}: '{shown}' is a PEM file: give a file whose first line is the shared key (a private key goes to --tls-key)"
         ));
     }
     key_of(line).map_err(|error| {
-        format!("--key-file: the first line of '{shown}' {error}: write the shared key there, or leave the option out")
+        format!("{name}: the first line of '{shown}' {error}: write the shared key there, or leave the option out")
     })
 }
 
@@ -63,6 +61,11 @@ pub(super) fn key_of(bytes: &[u8]) -> Result<Key, &'static str> {
 mod tests {
     use super::*;
     use crate::test_dir::TestDir;
+    use std::path::PathBuf;
+
+    fn source(path: PathBuf) -> KeySource {
+        KeySource::File(NamedFile::new("--key-file", path))
+    }
 
     #[test]
     fn first_line_without_its_end() {
@@ -80,7 +83,7 @@ mod tests {
         ];
         for (content, key) in cases {
             let path = dir.file("key", content);
-            assert_eq!(KeySource::File(path).read(), Ok(Key::new(key)));
+            assert_eq!(source(path).read(), Ok(Key::new(key)));
         }
     }
 
@@ -89,7 +92,7 @@ mod tests {
         let dir = TestDir::new();
         let refuse = |content: &[u8]| {
             let path = dir.file("key", content);
-            KeySource::File(path.clone())
+            source(path.clone())
                 .read()
                 .unwrap_err()
                 .replace(&path.display().to_string(), "FILE")
@@ -108,7 +111,7 @@ mod tests {
         );
         let missing = dir.path().join("missing");
         assert_eq!(
-            KeySource::File(missing.clone()).read().unwrap_err(),
+            source(missing.clone()).read().unwrap_err(),
             format!(
                 "--key-file: can't read '{}': No such file or directory (os error 2); check the path and its permissions",
                 missing.display()

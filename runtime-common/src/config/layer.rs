@@ -1,54 +1,127 @@
-//! Layers of settings: what the command line says, what the environment says. The upper one wins, setting by setting.
+//! Layers of settings: what the command line says, the environment, the configuration file. The upper one wins,
+//! setting by setting, and each value keeps where it was written.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use super::cli::Cli;
+use super::document::Document;
 
 /// What was written for one setting, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Given {
     /// As written; more than one only where an option may be repeated.
     pub(super) texts: Vec<OsString>,
-    /// The name that an error about it must say: `--limit`, `MLES_LIMIT`.
-    pub(super) name: &'static str,
+    /// What an error about it must begin with: `--limit`, `MLES_LIMIT`, `/etc/mles.toml:3: limit`.
+    pub(super) name: String,
+    /// Where it stands: `--limit`, `MLES_LIMIT`, `/etc/mles.toml:3`.
+    pub(super) origin: String,
+    /// Of which kind it is.
+    pub(super) form: Form,
+    /// What a relative file name starts from; empty for the working directory.
+    pub(super) directory: PathBuf,
+}
+
+/// The kind of a value as it was written. Options and variables are text whatever they mean; a file knows better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Of an option or a variable: for whoever reads it to find out.
+    Untyped,
+    Integer,
+    String,
+    /// An array of strings.
+    Strings,
+    /// What no setting is made of, with its article: "a boolean".
+    Other(&'static str),
+}
+
+impl Form {
+    /// What it is, with its article, for an error.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Form::Untyped => "text",
+            Form::Integer => "an integer",
+            Form::String => "a string",
+            Form::Strings => "an array",
+            Form::Other(name) => name,
+        }
+    }
 }
 
 impl Given {
-    fn new(texts: impl IntoIterator<Item = OsString>, name: &'static str) -> Option<Given> {
+    fn new(texts: impl IntoIterator<Item = OsString>, name: &str) -> Option<Given> {
         let texts: Vec<_> = texts.into_iter().collect();
-        (!texts.is_empty()).then_some(Given { texts, name })
+        (!texts.is_empty()).then(|| Given {
+            texts,
+            name: name.to_owned(),
+            origin: name.to_owned(),
+            form: Form::Untyped,
+            directory: PathBuf::new(),
+        })
     }
+
+    /// How the setting of this key is added where this one stands.
+    pub(super) fn beside(&self, key: &str, value: &str) -> String {
+        match self.form {
+            Form::Untyped => format!("--{key} {value}"),
+            Form::Integer | Form::String | Form::Strings | Form::Other(_) => {
+                format!("{key} = \"{value}\"")
+            }
+        }
+    }
+}
+
+/// A setting, and what was written for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Setting {
+    /// Its name in the configuration file: that of the option without the dashes in front.
+    pub(super) key: &'static str,
+    /// `None` leaves it to the layer below, and in the end to the default.
+    pub(super) given: Option<Given>,
 }
 
 macro_rules! settings {
     ($($field:ident $flag:literal $variable:literal,)*) => {
-        /// One layer; `None` leaves a setting to the layer below.
-        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        /// One layer.
+        #[derive(Clone, Debug, PartialEq, Eq)]
         pub(super) struct Layer {
-            $(pub(super) $field: Option<Given>,)*
+            $(pub(super) $field: Setting,)*
         }
 
         impl Layer {
             /// The command line.
             pub(super) fn of_flags(cli: Cli) -> Layer {
-                Layer { $($field: Given::new(cli.$field, $flag),)* }
+                Layer { $($field: Setting { key: key($flag), given: Given::new(cli.$field, $flag) },)* }
             }
 
             /// The environment; an empty variable counts as not set.
             pub(super) fn of_variables(variable: &dyn Fn(&str) -> Option<OsString>) -> Layer {
                 let set = |name: &str| variable(name).filter(|text| !text.is_empty());
-                Layer { $($field: Given::new(set($variable), $variable),)* }
+                Layer { $($field: Setting { key: key($flag), given: Given::new(set($variable), $variable) },)* }
+            }
+
+            /// The configuration file.
+            pub(super) fn of_document(document: &mut Document) -> Layer {
+                Layer { $($field: Setting { key: key($flag), given: document.take(key($flag)) },)* }
             }
 
             /// This layer on top of another.
             pub(super) fn over(self, below: Layer) -> Layer {
-                Layer { $($field: self.$field.or(below.$field),)* }
+                Layer { $($field: Setting { key: key($flag), given: self.$field.given.or(below.$field.given) },)* }
             }
         }
 
         /// Every variable of a setting; `MLES_KEY` is none, it has no option.
         pub(super) const VARIABLES: &[&str] = &[$($variable,)*];
+
+        /// Every key of the configuration file.
+        pub(super) const KEYS: &[&str] = &[$(key($flag),)*];
     };
+}
+
+/// The key of an option's setting.
+const fn key(flag: &'static str) -> &'static str {
+    flag.split_at(2).1
 }
 
 settings! {
@@ -72,52 +145,52 @@ settings! {
     rate_limit "--rate-limit" "MLES_RATE_LIMIT",
     per_ip_limit "--per-ip-limit" "MLES_PER_IP_LIMIT",
     threads "--threads" "MLES_THREADS",
+    log_format "--log-format" "MLES_LOG_FORMAT",
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn given(text: &str, name: &'static str) -> Option<Given> {
-        Given::new([text.into()], name)
+    fn layer(settings: &[(&str, &str)]) -> Layer {
+        Layer::of_variables(&|name| {
+            let given = settings.iter().find(|(variable, _)| *variable == name);
+            given.map(|(_, text)| text.into())
+        })
     }
 
     #[test]
     fn the_upper_layer_wins_setting_by_setting() {
-        let upper = Layer {
-            limit: given("1", "--limit"),
-            port: given("2", "--port"),
-            ..Layer::default()
-        };
-        let lower = Layer {
-            limit: given("3", "MLES_LIMIT"),
-            outbox: given("4", "MLES_OUTBOX"),
-            ..Layer::default()
-        };
-        let merged = Layer {
-            limit: given("1", "--limit"),
-            port: given("2", "--port"),
-            outbox: given("4", "MLES_OUTBOX"),
-            ..Layer::default()
-        };
+        let upper = layer(&[("MLES_LIMIT", "1"), ("MLES_PORT", "2")]);
+        let lower = layer(&[("MLES_LIMIT", "3"), ("MLES_OUTBOX", "4")]);
+        let merged = layer(&[
+            ("MLES_LIMIT", "1"),
+            ("MLES_PORT", "2"),
+            ("MLES_OUTBOX", "4"),
+        ]);
         assert_eq!(upper.over(lower), merged);
     }
 
     #[test]
     fn an_empty_variable_is_not_set() {
-        let layer = Layer::of_variables(&|name| {
-            (name == "MLES_LIMIT" || name == "MLES_PORT").then(OsString::new)
-        });
-        assert_eq!(layer, Layer::default());
+        let empty = layer(&[("MLES_LIMIT", ""), ("MLES_PORT", "")]);
+        assert_eq!(empty, layer(&[]));
+    }
+
+    #[test]
+    fn keys_are_options_without_dashes_in_front() {
+        assert_eq!(KEYS[..2], ["listen", "port"]);
+        assert!(KEYS.contains(&"history-channel-bytes"));
     }
 
     #[test]
     fn every_option_has_its_variable() {
         let command = <Cli as clap::CommandFactory>::command();
         let supported = command.get_arguments().filter(|argument| {
-            argument
-                .get_help_heading()
-                .is_some_and(|heading| heading != "Not supported yet")
+            // --config has a variable too, but is above all layers.
+            argument.get_help_heading().is_some_and(|heading| {
+                heading != "Not supported yet" && heading != "Configuration file"
+            })
         });
         let variables: Vec<String> = supported
             .map(|argument| {

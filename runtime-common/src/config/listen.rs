@@ -1,6 +1,7 @@
 //! Which addresses to accept on.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::layer::Given;
 
@@ -58,7 +59,7 @@ impl Listen {
     /// # Errors
     /// One line for each text that is no address, or that repeats one.
     pub(super) fn addresses(given: &Given, port: u16) -> Result<Listen, Vec<String>> {
-        let name = given.name;
+        let name = &given.name;
         let mut addresses = Vec::new();
         let mut mistakes = Vec::new();
         let texts: Vec<_> = given
@@ -77,12 +78,59 @@ impl Listen {
                 Some(address) => addresses.push(address),
             }
         }
+        mistakes.extend(addresses.iter().filter_map(|address| {
+            let why = impossible(*address, &addresses)?;
+            Some(format!("{name}: {address} {why}"))
+        }));
         if mistakes.is_empty() {
             Ok(Listen::Addresses(addresses))
         } else {
             Err(mistakes)
         }
     }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = match self {
+            Listen::Loopback { port } => vec![
+                (Ipv4Addr::LOCALHOST, *port).into(),
+                (Ipv6Addr::LOCALHOST, *port).into(),
+            ],
+            Listen::Everywhere { port } => vec![(Ipv6Addr::UNSPECIFIED, *port).into()],
+            Listen::Addresses(all) => all.clone(),
+        };
+        let all: Vec<_> = all.iter().map(SocketAddr::to_string).collect();
+        f.write_str(&all.join(", "))
+    }
+}
+
+/// Why no socket can listen on this address beside all those, and what to do.
+fn impossible(address: SocketAddr, all: &[SocketAddr]) -> Option<String> {
+    let ip = address.ip();
+    if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
+        return Some("is an address for many machines: give one of this machine's own".to_owned());
+    }
+    if let SocketAddr::V6(v6) = address
+        && v6.ip().is_unicast_link_local()
+        && v6.scope_id() == 0
+    {
+        return Some(format!(
+            "is link-local and needs the number of its interface: give [{}%NUMBER]:{}",
+            v6.ip(),
+            v6.port()
+        ));
+    }
+    let both = Listen::Addresses(all.to_vec());
+    let covers = |other: &&SocketAddr| {
+        let takes_v4 = other.is_ipv6() && !both.only_v6(**other);
+        other.ip().is_unspecified()
+            && !ip.is_unspecified()
+            && other.port() == address.port()
+            && (other.is_ipv4() == address.is_ipv4() || takes_v4)
+    };
+    let wide = all.iter().filter(|_| address.port() != 0).find(covers)?;
+    Some(format!("is part of {wide}: leave one out"))
 }
 
 /// `IPv4`, `IPv4:PORT`, `IPv6`, `[IPv6]` or `[IPv6]:PORT`.
@@ -101,11 +149,15 @@ fn parse(text: &str, port: u16) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::layer::Form;
 
     fn given(texts: &[&str]) -> Given {
         Given {
             texts: texts.iter().map(Into::into).collect(),
-            name: "--listen",
+            name: "--listen".to_owned(),
+            origin: "--listen".to_owned(),
+            form: Form::Untyped,
+            directory: "".into(),
         }
     }
 
@@ -178,6 +230,52 @@ mod tests {
                 "--listen: [::1]:8077 is given twice: leave one out".into()
             ])
         );
+    }
+
+    #[test]
+    fn addresses_that_no_socket_can_have() {
+        let table = [
+            (
+                "224.0.0.1:5",
+                "224.0.0.1:5 is an address for many machines: give one of this machine's own",
+            ),
+            (
+                "255.255.255.255:5",
+                "255.255.255.255:5 is an address for many machines: give one of this machine's own",
+            ),
+            (
+                "[ff02::1]:5",
+                "[ff02::1]:5 is an address for many machines: give one of this machine's own",
+            ),
+            (
+                "[fe80::1]:5",
+                "[fe80::1]:5 is link-local and needs the number of its interface: give [fe80::1%NUMBER]:5",
+            ),
+            (
+                "0.0.0.0:5,10.0.0.1:5",
+                "10.0.0.1:5 is part of 0.0.0.0:5: leave one out",
+            ),
+            ("[::1]:5,[::]:5", "[::1]:5 is part of [::]:5: leave one out"),
+            (
+                "10.0.0.1:5,[::]:5",
+                "10.0.0.1:5 is part of [::]:5: leave one out",
+            ),
+        ];
+        for (texts, mistake) in table {
+            assert_eq!(
+                Listen::addresses(&given(&[texts]), 8077),
+                Err(vec![format!("--listen: {mistake}")])
+            );
+        }
+        for texts in [
+            "0.0.0.0:5,[::]:5",
+            "0.0.0.0:5,[::]:5,[::1]:6",
+            "0.0.0.0:5,[::1]:5",
+            "0.0.0.0:0,10.0.0.1:0",
+            "0.0.0.0:5,10.0.0.1:6",
+        ] {
+            assert!(Listen::addresses(&given(&[texts]), 8077).is_ok(), "{texts}");
+        }
     }
 
     #[test]

@@ -1,7 +1,12 @@
 //! What is merged, and every refusal in full.
 
 use super::*;
+use crate::test_dir::TestDir;
 use mles_sansio::Key;
+
+mod check_config;
+mod example;
+mod mistakes;
 
 fn load_os(args: &[OsString], env: &[(&str, OsString)]) -> Result<Config, Exit> {
     let args = std::iter::once("mles".into()).chain(args.iter().cloned());
@@ -24,8 +29,8 @@ fn load(args: &str, env: &[(&str, &str)]) -> Result<Config, Exit> {
 /// The mistakes, without the prefix that each line must have.
 fn mistakes(result: Result<Config, Exit>) -> Vec<String> {
     let exit = result.unwrap_err();
-    assert_eq!((exit.code, exit.to_stdout), (2, false));
-    exit.message
+    assert_eq!((exit.code, &exit.stdout[..]), (2, ""));
+    exit.stderr
         .lines()
         .map(|line| line.strip_prefix("error: ").unwrap().to_owned())
         .collect()
@@ -60,6 +65,7 @@ fn defaults() {
         rate_limit: None,
         per_ip_limit: NonZeroU32::new(32),
         threads: None,
+        log_format: LogFormat::Text,
     };
     let config = load("", &[]).unwrap();
     assert_eq!(config, expected);
@@ -95,19 +101,19 @@ fn flag_before_variable_before_default() {
     );
 }
 
-#[test]
-fn every_setting_from_both_places() {
+/// A setting of each kind, and where its files are said to be named.
+fn every_setting(cert: &str, key: &str, key_file: &str) -> Config {
     let files = CertificateFiles {
-        certificate: "c".into(),
-        private_key: "k".into(),
+        certificate: NamedFile::new(cert, "/c"),
+        private_key: NamedFile::new(key, "/k"),
     };
-    let expected = Config {
+    Config {
         listen: Listen::Addresses(vec![
             "10.0.0.1:1".parse().unwrap(),
             "[::]:2".parse().unwrap(),
         ]),
         certificate: Some(files),
-        key: KeySource::File("f".into()),
+        key: KeySource::File(NamedFile::new(key_file, "/f")),
         limit: 3,
         history_channel_bytes: 4,
         history_bytes: 5,
@@ -122,22 +128,47 @@ fn every_setting_from_both_places() {
         filelimit: 14,
         rate_limit: NonZeroU32::new(15),
         per_ip_limit: NonZeroU32::new(16),
+        log_format: LogFormat::Json,
         threads: Some(17),
-    };
-    let args = "--listen 10.0.0.1 --listen [::]:2 --port 1 --tls-cert c --tls-key k --key-file f --limit 3 \
+    }
+}
+
+#[test]
+fn every_setting_from_each_place() {
+    let args = "--listen 10.0.0.1 --listen [::]:2 --port 1 --tls-cert /c --tls-key /k --key-file /f --limit 3 \
         --history-channel-bytes 4 --history-bytes 5 --max-message 6KiB --outbox 7MiB --replay-timeout 80ms \
         --handshake-timeout 9s --header-timeout 10 --ping-interval 11s --probe-timeout 12s --max-sessions 13 \
-        --filelimit 14 --rate-limit 15 --per-ip-limit 16 --threads 17";
+        --filelimit 14 --rate-limit 15 --per-ip-limit 16 --threads 17 --log-format json";
+    let expected = every_setting("--tls-cert", "--tls-key", "--key-file");
     assert_eq!(load(args, &[]).unwrap(), expected);
 
     let mut values =
-        "10.0.0.1,[::]:2 1 c k f 3 4 5 6KiB 7MiB 80ms 9s 10 11s 12s 13 14 15 16 17".split(' ');
+        "10.0.0.1,[::]:2 1 /c /k /f 3 4 5 6KiB 7MiB 80ms 9s 10 11s 12s 13 14 15 16 17 json"
+            .split(' ');
     let env: Vec<(&str, &str)> = layer::VARIABLES
         .iter()
         .map(|name| (*name, values.next().unwrap()))
         .collect();
     assert_eq!(values.next(), None);
+    let expected = every_setting("MLES_TLS_CERT", "MLES_TLS_KEY", "MLES_KEY_FILE");
     assert_eq!(load("", &env).unwrap(), expected);
+
+    let mut values = "['10.0.0.1', '[::]:2'] 1 '/c' '/k' '/f' 3 4 5 '6KiB' '7MiB' '80ms' '9s' 10 '11s' '12s' 13 14 15 16 17 'json'"
+        .replace("', '", "','")
+        .split(' ')
+        .map(str::to_owned)
+        .collect::<Vec<_>>()
+        .into_iter();
+    let text: Vec<String> = layer::KEYS
+        .iter()
+        .map(|key| format!("{key} = {}", values.next().unwrap()))
+        .collect();
+    assert_eq!(values.next(), None);
+    let dir = TestDir::new();
+    let path = dir.file("m.toml", text.join("\n")).display().to_string();
+    let at = |line, key| format!("{path}:{line}: {key}");
+    let expected = every_setting(&at(3, "tls-cert"), &at(4, "tls-key"), &at(5, "key-file"));
+    assert_eq!(load(&format!("--config {path}"), &[]).unwrap(), expected);
 }
 
 #[test]
@@ -219,7 +250,7 @@ fn refusals_in_full() {
         (
             "--history-channel-bytes 65MiB",
             &[],
-            "--history-channel-bytes: 65MiB is more than --history-bytes, which is 64MiB: lower it, or raise --history-bytes".into(),
+            "--history-channel-bytes: 65MiB is more than --history-bytes, which is 64MiB (default): lower it, or raise --history-bytes".into(),
         ),
         ("--replay-timeout 0", &[], "--replay-timeout: 0 is out of range: give 10ms to 1h".into()),
         ("--handshake-timeout 2h", &[], "--handshake-timeout: 2h is out of range: give 10ms to 1h".into()),
@@ -258,17 +289,19 @@ fn refuses_empty_file_names_and_text_that_is_not_utf8() {
             .collect();
         assert_eq!(
             mistakes(load_os(&args, &[])),
-            [format!("{flag}: the file's name is empty")]
+            [format!(
+                "{flag}: the file's name is empty: give one, or leave the setting out"
+            )]
         );
     }
     let odd = <OsString as std::os::unix::ffi::OsStringExt>::from_vec(vec![b'5', 0xff]);
     assert_eq!(
         mistakes(load_os(&[], &[("MLES_LIMIT", odd.clone())])),
-        ["MLES_LIMIT: not valid UTF-8"]
+        ["MLES_LIMIT: not valid UTF-8: give text"]
     );
     assert_eq!(
         mistakes(load_os(&["--limit".into(), odd.clone()], &[])),
-        ["--limit: not valid UTF-8"]
+        ["--limit: not valid UTF-8: give text"]
     );
     // A key is bytes: it is taken as it is, never dropped.
     let config = load_os(&[], &[("MLES_KEY", odd)]).unwrap();
@@ -336,6 +369,7 @@ fn unknown_variables_are_listed() {
         "XMLES_A",
         "mles_limit",
         "MLES_DOMAINS",
+        "MLES_CONFIG",
     ];
     assert_eq!(
         unknown_variables(names.into_iter().map(OsString::from)),
@@ -391,10 +425,11 @@ fn help_tells_the_defaults() {
         ("--filelimit", format!("[default: {FILELIMIT}]")),
         ("--rate-limit", format!("[default: {RATE_LIMIT}]")),
         ("--per-ip-limit", format!("[default: {PER_IP_LIMIT}]")),
+        ("--log-format", "[default: text]".to_owned()),
     ];
     for (option, default) in defaults {
         let (_, after) = exit
-            .message
+            .stdout
             .split_once(&format!("{option} ").replace("< ", "<"))
             .unwrap();
         let help = after

@@ -84,7 +84,7 @@ pub(super) fn show_size(bytes: u64) -> String {
 }
 
 /// A duration in the largest unit that divides it.
-fn show_duration(duration: Duration) -> String {
+pub(super) fn show_duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     [(3_600_000, "h"), (60_000, "m"), (1_000, "s")]
         .into_iter()

@@ -1,5 +1,6 @@
 //! Files with every mistake, and whole handshakes in memory.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
@@ -25,10 +26,19 @@ fn pair(change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
     (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
 }
 
+fn read(certificate: &Path, key: &Path) -> Result<Identity, String> {
+    let named = NamedFile::new;
+    load_identity(
+        &named("--tls-cert", certificate),
+        &named("--tls-key", key),
+        now(),
+    )
+}
+
 fn load(certificate: &str, key: &str) -> Result<Identity, String> {
     let dir = TestDir::new();
     let (certificate, key) = (dir.file("CERT", certificate), dir.file("KEY", key));
-    load_identity(&certificate, &key, now())
+    read(&certificate, &key)
         .map_err(|error| error.replace(&format!("{}/", dir.path().display()), ""))
 }
 
@@ -246,15 +256,15 @@ fn refusals_in_full() {
     let (missing, key) = (dir.path().join("missing"), dir.file("KEY", &key));
     let cause = "No such file or directory (os error 2); check the path and its permissions";
     assert_eq!(
-        load_identity(&missing, &key, now()).unwrap_err(),
+        read(&missing, &key).unwrap_err(),
         format!("--tls-cert: can't read '{}': {cause}", missing.display())
     );
     assert_eq!(
-        load_identity(&key, &missing, now()).unwrap_err(),
+        read(&key, &missing).unwrap_err(),
         format!("--tls-key: can't read '{}': {cause}", missing.display())
     );
     assert_eq!(
-        load_identity(dir.path(), &key, now()).unwrap_err(),
+        read(dir.path(), &key).unwrap_err(),
         format!(
             "--tls-cert: can't read '{}': Is a directory (os error 21); check the path and its permissions",
             dir.path().display()

@@ -1,0 +1,216 @@
+//! `--check-config`: what it prints, and what it finds.
+
+use std::os::unix::fs::PermissionsExt;
+
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+use super::*;
+
+fn check(args: &str, env: &[(&str, &str)]) -> Exit {
+    let args = format!("mles --check-config {args}");
+    let read = Config::read(args.split_whitespace().map(OsString::from), &|name| {
+        let value = env.iter().find(|(key, _)| *key == name);
+        value.map(|(_, value)| value.into())
+    });
+    let names = env.iter().map(|(name, _)| OsString::from(name));
+    report::check(
+        read.unwrap_or_else(|exit| panic!("{}", exit.stderr)),
+        names,
+        SystemTime::now(),
+    )
+}
+
+/// What it says of a setting: value and origin.
+fn row(exit: &Exit, key: &str) -> (String, String) {
+    let rows = exit.stdout.lines().filter_map(|line| {
+        let (name, rest) = line.split_once(' ')?;
+        (name == key).then_some(rest)
+    });
+    let rows: Vec<_> = rows.collect();
+    let [row] = rows[..] else {
+        panic!("{key} in {}", exit.stdout);
+    };
+    let (value, origin) = row.rsplit_once(" (").unwrap();
+    (
+        value.trim().to_owned(),
+        origin.strip_suffix(')').unwrap().to_owned(),
+    )
+}
+
+#[test]
+fn every_setting_has_its_line() {
+    let exit = check("", &[]);
+    assert_eq!((exit.code, &exit.stderr[..]), (0, ""));
+    let keys: Vec<&str> = exit
+        .stdout
+        .lines()
+        .map(|line| line.split(' ').next().unwrap())
+        .filter(|key| *key != "config" && *key != "key")
+        .collect();
+    assert_eq!(keys, layer::KEYS);
+    let table = [
+        ("config", "none"),
+        ("listen", "127.0.0.1:8077, [::1]:8077"),
+        ("tls-cert", "none"),
+        ("key", "not set"),
+        ("limit", "200"),
+        ("history-bytes", "64MiB"),
+        ("ping-interval", "24s"),
+        ("max-sessions", "by descriptors"),
+        ("rate-limit", "0"),
+        ("log-format", "text"),
+    ];
+    for (key, value) in table {
+        assert_eq!(row(&exit, key), (value.into(), "default".into()));
+    }
+    let columns = exit.stdout.lines().map(|line| line.find('(').unwrap());
+    assert_eq!(
+        columns.collect::<std::collections::BTreeSet<_>>().len(),
+        1,
+        "{}",
+        exit.stdout
+    );
+}
+
+#[test]
+fn each_value_says_where_it_comes_from() {
+    let dir = TestDir::new();
+    let text = "limit = 1\nport = 2\noutbox = 8192\n\nheader-timeout = '90s'\n";
+    let path = dir.file("m.toml", text).display().to_string();
+    let exit = check(
+        "--limit 5",
+        &[
+            ("MLES_CONFIG", &path),
+            ("MLES_PORT", "6"),
+            ("MLES_LIMIT", "7"),
+            ("MLES_KEY", "hush"),
+        ],
+    );
+    assert_eq!((exit.code, &exit.stderr[..]), (0, ""));
+    let table = [
+        ("config", path.clone(), "MLES_CONFIG".to_owned()),
+        ("limit", "5".to_owned(), "--limit".to_owned()),
+        ("port", "6".to_owned(), "MLES_PORT".to_owned()),
+        ("outbox", "8KiB".to_owned(), format!("{path}:3")),
+        ("header-timeout", "90s".to_owned(), format!("{path}:5")),
+        ("key", "set".to_owned(), "MLES_KEY".to_owned()),
+    ];
+    for (key, value, origin) in table {
+        assert_eq!(row(&exit, key), (value, origin));
+    }
+    assert!(!exit.stdout.contains("hush"));
+}
+
+#[test]
+fn finds_every_mistake_and_shows_the_values_all_the_same() {
+    let dir = TestDir::new();
+    let text = "limit = 'x'\ntls-cert = 'c.pem'\ntls-key = 'k.pem'\nkey-file = 'secret'\n";
+    let path = dir.file("m.toml", text).display().to_string();
+    dir.file("secret", "\n");
+    let exit = check(
+        &format!("--config {path} --outbox 1"),
+        &[("MLES_LIMT", "5")],
+    );
+    let shown = exit
+        .stderr
+        .replace(&dir.path().display().to_string(), "DIR");
+    assert_eq!(exit.code, 2);
+    assert_eq!(
+        shown
+            .lines()
+            .map(|line| line.split(" '").next().unwrap())
+            .collect::<Vec<_>>(),
+        [
+            "warning: unknown environment variable MLES_LIMT: see mles --help",
+            "warning: DIR/m.toml:4: key-file: everybody on this machine may read",
+            "error: DIR/m.toml:1: limit: a string is no whole number: give one, without quotes, such as 100",
+            "error: --outbox: 1 is out of range: give 4KiB to 1GiB",
+            "error: DIR/m.toml:4: key-file: the first line of",
+            "error: DIR/m.toml:2: tls-cert: can't read",
+        ]
+    );
+    assert_eq!(row(&exit, "limit"), ("?".into(), format!("{path}:1")));
+    assert_eq!(row(&exit, "port"), ("443".into(), "default".into()));
+}
+
+#[test]
+fn files_and_certificates() {
+    let dir = TestDir::new();
+    let certificate = |year| {
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_after = date_time_ymd(year, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    };
+    let (good, key) = certificate(4000);
+    let (old, old_key) = certificate(2001);
+    let private = |name, content: &str| {
+        let path = dir.file(name, content);
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+        path.display().to_string()
+    };
+    let files = [
+        ("good", private("good", &good)),
+        ("key", private("key", &key)),
+        ("old-key", private("old-key", &old_key)),
+        ("old", private("old", &old)),
+        ("secret", private("secret", "hush\n")),
+    ];
+    let table = [
+        ("--tls-cert @good --tls-key @key --key-file @secret", 0, ""),
+        (
+            "--tls-cert @good --tls-key @old-key",
+            2,
+            "error: --tls-key: the key in '@old-key' is not that of the first certificate in '@good': give the key that belongs to it, and the server's own certificate first\n",
+        ),
+        (
+            "--tls-cert @old --tls-key @old-key",
+            2,
+            "error: --tls-cert: the certificate has expired: clients will refuse it; renew it\n",
+        ),
+        (
+            "--key-file @key",
+            2,
+            "error: --key-file: '@key' is a PEM file: give a file whose first line is the shared key (a private key goes to --tls-key)\n",
+        ),
+        // Half a pair is told once, and not looked for on the disk.
+        (
+            "--tls-cert @good",
+            2,
+            "error: --tls-cert needs the private key too: add --tls-key FILE\n",
+        ),
+        (
+            "--listen 0.0.0.0",
+            0,
+            "warning: 0.0.0.0:8077: other machines can connect, but the certificate was made for this one and nobody else trusts it; for others give --tls-cert and --tls-key; without a shared key (MLES_KEY or --key-file) whoever connects may join\n",
+        ),
+    ];
+    for (args, code, expected) in table {
+        let args = args.split(' ').map(|arg| {
+            let file = files
+                .iter()
+                .find(|(name, _)| arg.strip_prefix('@') == Some(name));
+            file.map_or(arg, |(_, path)| path)
+        });
+        let exit = check(&args.collect::<Vec<_>>().join(" "), &[]);
+        let stderr = exit
+            .stderr
+            .replace(&format!("{}/", dir.path().display()), "@");
+        assert_eq!((exit.code, &stderr[..]), (code, expected));
+        assert!(!exit.stdout.contains("hush"));
+    }
+}
+
+/// Relative names start from the file's directory, others are as they are.
+#[test]
+fn names_of_files_in_the_file() {
+    let dir = TestDir::new();
+    let text = "tls-cert = 'sub/c.pem'\ntls-key = '/k.pem'\n";
+    let path = dir.file("m.toml", text).display().to_string();
+    let exit = check(&format!("--config {path}"), &[("MLES_KEY_FILE", "f")]);
+    let expected = dir.path().join("sub/c.pem").display().to_string();
+    assert_eq!(row(&exit, "tls-cert").0, expected);
+    assert_eq!(row(&exit, "tls-key").0, "/k.pem");
+    assert_eq!(row(&exit, "key-file").0, "f");
+    assert_eq!(row(&exit, "key"), ("set".into(), "key-file".into()));
+}

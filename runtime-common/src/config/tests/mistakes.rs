@@ -1,0 +1,451 @@
+//! Every mistake in one line, which names the setting, where it was written and what would be right.
+
+use super::*;
+
+/// Arguments (FILE is the configuration file), environment, that file, and the one line.
+type Case = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+    &'static str,
+);
+
+const TABLE: &[Case] = &[
+    // Options.
+    (
+        "--limit many",
+        &[],
+        "",
+        "--limit: 'many' is not a whole number: give 0 to 1000000",
+    ),
+    (
+        "--port 70000",
+        &[],
+        "",
+        "--port: 70000 is out of range: give 0 to 65535",
+    ),
+    (
+        "--outbox 1KiB",
+        &[],
+        "",
+        "--outbox: 1KiB is out of range: give 4KiB to 1GiB",
+    ),
+    (
+        "--max-message 1TB",
+        &[],
+        "",
+        "--max-message: '1TB' is not a size: give bytes, or a whole number with KiB, MiB or GiB, such as 8MiB",
+    ),
+    (
+        "--ping-interval 1d",
+        &[],
+        "",
+        "--ping-interval: '1d' is not a duration: give seconds, or a whole number with ms, s, m or h, such as 10s",
+    ),
+    (
+        "--listen localhost",
+        &[],
+        "",
+        "--listen: 'localhost' is not an address: give IP or IP:PORT, such as 127.0.0.1, 0.0.0.0:8077 or [::1]:8077",
+    ),
+    (
+        "--listen 0.0.0.0 --listen 10.0.0.1",
+        &[],
+        "",
+        "--listen: 10.0.0.1:8077 is part of 0.0.0.0:8077: leave one out",
+    ),
+    (
+        "--log-format xml",
+        &[],
+        "",
+        "--log-format: 'xml' is no log format: give text or json",
+    ),
+    (
+        "--tls-cert c",
+        &[],
+        "",
+        "--tls-cert needs the private key too: add --tls-key FILE",
+    ),
+    (
+        "--config=",
+        &[],
+        "",
+        "--config: can't read '': No such file or directory (os error 2); check the path and its permissions",
+    ),
+    (
+        "--config /no/such",
+        &[],
+        "",
+        "--config: can't read '/no/such': No such file or directory (os error 2); check the path and its permissions",
+    ),
+    (
+        "--config /",
+        &[],
+        "",
+        "--config: can't read '/': Is a directory (os error 21); check the path and its permissions",
+    ),
+    // Variables.
+    (
+        "",
+        &[("MLES_RATE_LIMIT", "-1")],
+        "",
+        "MLES_RATE_LIMIT: '-1' is not a whole number: give 0 to 1000000",
+    ),
+    (
+        "",
+        &[("MLES_HISTORY_BYTES", "lots")],
+        "",
+        "MLES_HISTORY_BYTES: 'lots' is not a size: give bytes, or a whole number with KiB, MiB or GiB, such as 8MiB",
+    ),
+    (
+        "",
+        &[("MLES_LOG_FORMAT", "JSON")],
+        "",
+        "MLES_LOG_FORMAT: 'JSON' is no log format: give text or json",
+    ),
+    (
+        "",
+        &[("MLES_TLS_KEY", "k")],
+        "",
+        "MLES_TLS_KEY needs the certificate too: add --tls-cert FILE",
+    ),
+    (
+        "",
+        &[("MLES_CONFIG", "/no/such")],
+        "",
+        "MLES_CONFIG: can't read '/no/such': No such file or directory (os error 2); check the path and its permissions",
+    ),
+    (
+        "",
+        &[("MLES_LISTEN", "::1,::1")],
+        "",
+        "MLES_LISTEN: [::1]:8077 is given twice: leave one out",
+    ),
+    // The file: values.
+    (
+        "--config FILE",
+        &[],
+        "port = 70000",
+        "FILE:1: port: 70000 is out of range: give 0 to 65535",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "\n\nlimit = -1",
+        "FILE:3: limit: '-1' is not a whole number: give 0 to 1000000",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "limit = 99999999999999999999999",
+        "FILE:1: limit: 99999999999999999999999 is out of range: give 0 to 1000000",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "outbox = '8MB'",
+        "FILE:1: outbox: '8MB' is not a size: give bytes, or a whole number with KiB, MiB or GiB, such as 8MiB",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "probe-timeout = '2h'",
+        "FILE:1: probe-timeout: 2h is out of range: give 10ms to 1h",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "log-format = 'xml'",
+        "FILE:1: log-format: 'xml' is no log format: give text or json",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "listen = ['::1',\n 'localhost']",
+        "FILE:1: listen: 'localhost' is not an address: give IP or IP:PORT, such as 127.0.0.1, 0.0.0.0:8077 or [::1]:8077",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "tls-key = 'k'",
+        "FILE:1: tls-key needs the certificate too: add tls-cert = \"FILE\"",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "tls-key = 'k'\ntls-cert = ''",
+        "FILE:2: tls-cert: the file's name is empty: give one, or leave the setting out",
+    ),
+    (
+        "--config FILE",
+        &[("MLES_KEY", "s")],
+        "key-file = 'f'",
+        "MLES_KEY and FILE:1: key-file are both given: keep one of them",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "outbox = \"a\\nb\\u001b\"",
+        "FILE:1: outbox: 'a\\nb\\u{1b}' is not a size: give bytes, or a whole number with KiB, MiB or GiB, such as 8MiB",
+    ),
+    // The file: kinds of values.
+    (
+        "--config FILE",
+        &[],
+        "limit = '200'",
+        "FILE:1: limit: a string is no whole number: give one, without quotes, such as 100",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "limit = 1.5",
+        "FILE:1: limit: a float is no whole number: give one, without quotes, such as 100",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "max-sessions = [1]",
+        "FILE:1: max-sessions: an array with an integer is no whole number: give one, without quotes, such as 100",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "outbox = true",
+        "FILE:1: outbox: a boolean is no size: give bytes, or a string such as \"8MiB\"",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "history-channel-bytes = 1e6",
+        "FILE:1: history-channel-bytes: a float is no size: give bytes, or a string such as \"8MiB\"",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "header-timeout = 00:00:10",
+        "FILE:1: header-timeout: a date is no duration: give seconds, or a string such as \"10s\"",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "key-file = 5",
+        "FILE:1: key-file: an integer is no file's name: give a string in quotes",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "log-format = false",
+        "FILE:1: log-format: a boolean is no text: give a string in quotes",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "listen = 8077",
+        "FILE:1: listen: an integer is no address: give a string such as \"127.0.0.1\", or an array of such",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "listen = ['::1', 5]",
+        "FILE:1: listen: an array with an integer is no address: give a string such as \"127.0.0.1\", or an array of such",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "listen = []",
+        "FILE:1: listen: an empty array: give at least one, or leave listen out",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "[limit]\nn = 5",
+        "FILE:1: limit: a table is no whole number: give one, without quotes, such as 100",
+    ),
+    // The file: keys.
+    (
+        "--config FILE",
+        &[],
+        "limt = 5",
+        "FILE:1: limt: no such setting; the nearest is limit",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "history_bytes = 5",
+        "FILE:1: history_bytes: no such setting; the nearest is history-bytes",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "zzz = 5",
+        "FILE:1: zzz: no such setting; mles --help lists them, and the key of --limit is limit",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "\"a\\nb\" = 5",
+        "FILE:1: a\\nb: no such setting; mles --help lists them, and the key of --limit is limit",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "[server]\nlimit = 5",
+        "FILE:1: server: there are no sections or dotted keys: write each setting as KEY = VALUE, such as limit = 200",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "domains = ['example.org']",
+        "FILE:1: domains: not supported yet; leave out, and give your own certificate with --tls-cert and --tls-key",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "config = 'other.toml'",
+        "FILE:1: config: an option, and nothing for the file: give --config",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "limit = 5\nport = 1\nlimit = 5",
+        "FILE:3: limit: given twice, first in line 1: leave one out",
+    ),
+    // The file: secrets.
+    (
+        "--config FILE",
+        &[],
+        "key = 'hush'",
+        "FILE:1: key: the secret does not belong here: put it on the first line of a file of its own and name that with key-file, or set MLES_KEY",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "\n key=hush",
+        "FILE:2: key: the secret does not belong here: put it on the first line of a file of its own and name that with key-file, or set MLES_KEY",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "key_fil = 'hush'",
+        "FILE:1: key_fil: no such setting; the nearest is key-file",
+    ),
+    // The file: syntax.
+    (
+        "--config FILE",
+        &[],
+        "limit = 5\noutbox = 8MiB",
+        "FILE:2: outbox: no value of TOML: put text in quotes, such as \"8MiB\"; only numbers stand without",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "port 80",
+        "FILE:1: port: not TOML (key with no value, expected `=`): write KEY = VALUE, such as limit = 200",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "port: 80",
+        "FILE:1: port: not TOML (key with no value, expected `=`): write KEY = VALUE, such as limit = 200",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "limit = 007",
+        "FILE:1: limit: not TOML (unexpected leading zero): write KEY = VALUE, such as limit = 200",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "limit = 5,",
+        "FILE:1: limit: not TOML (unexpected key or value, expected newline, `#`): write KEY = VALUE, such as limit = 200",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "key-file = 'f",
+        "FILE:1: key-file: not TOML (invalid literal string, expected `'`): write KEY = VALUE, such as limit = 200",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "# fine\n<limit>5</limit>",
+        "FILE:2: not TOML (key with no value, expected `=`): write KEY = VALUE, such as limit = 200",
+    ),
+    // Between places.
+    (
+        "--config FILE",
+        &[("MLES_HISTORY_CHANNEL_BYTES", "2MiB")],
+        "history-bytes = '1MiB'",
+        "MLES_HISTORY_CHANNEL_BYTES: 2MiB is more than --history-bytes, which is 1MiB (FILE:1): lower it, or raise --history-bytes",
+    ),
+    (
+        "--config FILE --history-bytes 5",
+        &[],
+        "history-channel-bytes = 6",
+        "FILE:1: history-channel-bytes: 6 is more than --history-bytes, which is 5 (--history-bytes): lower it, or raise --history-bytes",
+    ),
+    (
+        "--config FILE --tls-cert c",
+        &[],
+        "limit = 5",
+        "--tls-cert needs the private key too: add --tls-key FILE",
+    ),
+];
+
+#[test]
+fn each_is_one_line() {
+    for (args, env, text, expected) in TABLE {
+        let dir = TestDir::new();
+        let path = dir.file("m.toml", text).display().to_string();
+        let args = args.replace("--config FILE", &format!("--config {path}"));
+        let lines: Vec<String> = mistakes(load(&args, env))
+            .iter()
+            .map(|line| line.replace(&path, "FILE"))
+            .collect();
+        assert_eq!(lines, [*expected], "{args} {env:?} {text}");
+        assert!(!lines[0].contains("hush"));
+    }
+}
+
+#[test]
+fn a_file_that_is_no_text() {
+    let dir = TestDir::new();
+    let refusal = |content: &[u8]| {
+        let path = dir.file("m.toml", content).display().to_string();
+        mistakes(load(&format!("--config {path}"), &[]))
+            .iter()
+            .map(|line| line.replace(&path, "FILE"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        refusal(b"# fine\nlimit = \xff5\n"),
+        ["FILE:2: not UTF-8: save the file in that encoding"]
+    );
+    assert_eq!(
+        refusal(&vec![b'\n'; (1 << 16) + 1]),
+        ["--config: 'FILE' is larger than 64KiB: give the configuration file"]
+    );
+}
+
+/// All mistakes of a file at once, by line, then those of values; none that only follows from another.
+#[test]
+fn all_of_a_file() {
+    let dir = TestDir::new();
+    let text = "tls-cert = c.pem\ntls-key = 'k.pem'\nlimt = 1\nhistory-channel-bytes = '65MiB'\nhistory-bytes = 1G\nport = 'x'\n";
+    let path = dir.file("m.toml", text).display().to_string();
+    let lines = mistakes(load(&format!("--config {path} --outbox 1"), &[]));
+    assert_eq!(
+        lines
+            .iter()
+            .map(|line| line.replace(&path, "FILE"))
+            .collect::<Vec<_>>(),
+        [
+            "FILE:1: tls-cert: no value of TOML: put text in quotes, such as \"8MiB\"; only numbers stand without",
+            "FILE:3: limt: no such setting; the nearest is limit",
+            "FILE:5: history-bytes: no value of TOML: put text in quotes, such as \"8MiB\"; only numbers stand without",
+            "FILE:6: port: a string is no whole number: give one, without quotes, such as 100",
+            "--outbox: 1 is out of range: give 4KiB to 1GiB",
+        ]
+    );
+}

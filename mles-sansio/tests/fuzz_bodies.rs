@@ -69,3 +69,20 @@ fn every_vector_is_survived() {
         bodies::node(header);
     }
 }
+
+/// What fuzzing has found worth keeping (`fuzz/README.md`).
+#[test]
+fn the_corpus_is_survived() {
+    for (target, body) in [
+        ("header", bodies::header as fn(&[u8])),
+        ("node", bodies::node),
+    ] {
+        let folder = format!("{}/../fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
+        let files = std::fs::read_dir(folder).expect("the corpus");
+        let inputs: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
+        assert!(inputs.len() > 50, "{target}: {}", inputs.len());
+        for input in inputs {
+            body(&std::fs::read(input).expect("an input"));
+        }
+    }
+}

@@ -44,3 +44,14 @@ proptest! {
         prop_assert_eq!(answer(&request), Ok(Answer::Upgrade { response }));
     }
 }
+
+/// What fuzzing has found worth keeping (`fuzz/README.md`).
+#[test]
+fn the_corpus_is_survived() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/http");
+    let inputs: Vec<_> = std::fs::read_dir(folder).unwrap().collect();
+    assert!(inputs.len() > 50);
+    for input in inputs {
+        fuzz(&std::fs::read(input.unwrap().path()).unwrap());
+    }
+}

@@ -193,7 +193,8 @@ pub enum Gate {
     ShuttingDown,
 }
 
-/// The answer to a request. `gate` matters only to a valid request for a WebSocket.
+/// The answer to a request. `gate` matters only to a valid request for a WebSocket, and to who asks
+/// for the server's health: it is well when it has as many sessions as it takes, too.
 #[must_use]
 pub fn respond(head: &Head<'_>, gate: Gate) -> Answer {
     let with_body = head.method != "HEAD";
@@ -205,6 +206,12 @@ pub fn respond(head: &Head<'_>, gate: Gate) -> Answer {
     }
     if !matches!(head.method, "GET" | "HEAD") {
         return Refusal::Method.answer(with_body);
+    }
+    if head.path() == "/healthz" {
+        return match gate {
+            Gate::Open | Gate::Full => answer::healthy(with_body),
+            Gate::ShuttingDown => Refusal::ShuttingDown.answer(with_body),
+        };
     }
     answer::file(head.path(), with_body).unwrap_or_else(|| Refusal::NotFound.answer(with_body))
 }

@@ -134,7 +134,7 @@ impl Refusal {
     fn write(self, with_body: bool) -> Vec<u8> {
         let mut response = start(self.status());
         response.push_str(self.headers());
-        response.push_str("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
+        response.push_str(PASSING);
         let sentence = format!("{}\n", self.sentence());
         finish(response, "text/plain", sentence.as_bytes(), with_body)
     }
@@ -262,6 +262,20 @@ pub(super) fn upgrade(accept: &str) -> Answer {
     response.push_str("\r\n\r\n");
     Answer::Upgrade {
         response: response.into_bytes(),
+    }
+}
+
+/// For what is true at the moment only, and nothing but text.
+const PASSING: &str = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
+
+/// The server is well.
+pub(super) fn healthy(with_body: bool) -> Answer {
+    let mut response = start(200);
+    response.push_str("Connection: close\r\n");
+    response.push_str(PASSING);
+    Answer::Close {
+        response: finish(response, "text/plain", b"ok\n", with_body),
+        status: 200,
     }
 }
 

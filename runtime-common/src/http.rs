@@ -12,7 +12,7 @@ use crate::websocket::{self, SUBPROTOCOL};
 mod answer;
 mod fuzz;
 
-pub use answer::{Answer, Refusal};
+pub use answer::{Answer, Refusal, STATUSES};
 #[doc(hidden)]
 pub use fuzz::fuzz;
 

@@ -165,7 +165,10 @@ with ms, s, m or h.
 
 Each option can be given as an environment variable too, such as MLES_HISTORY_BYTES for
 --history-bytes; the option wins. An empty variable counts as not set, but an empty MLES_KEY is
-refused. RUST_LOG sets what is logged: error, warn, info, debug or trace [default: info].";
+refused. RUST_LOG sets what is logged: error, warn, info, debug or trace [default: info].
+
+SIGTERM and SIGINT end the server, telling its clients. SIGUSR1 has it log a line of numbers, as
+it does every hour.";
 
 /// What the public server has and this one has not yet: recognised, so that the refusal can say so.
 #[derive(Args)]

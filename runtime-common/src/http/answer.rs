@@ -21,6 +21,9 @@ pub enum Answer {
     },
 }
 
+/// Every status but 101.
+pub const STATUSES: [u16; 10] = [200, 204, 400, 404, 405, 408, 426, 431, 503, 505];
+
 /// Why a request gets an error in place of what it asked for (X1.9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {

@@ -5,6 +5,7 @@
 //! [`KeySource::read`] and [`crate::tls::load_identity`].
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -62,6 +63,8 @@ pub struct Config {
     pub per_ip_limit: Option<NonZeroU32>,
     /// Threads that serve connections: 1 to 64; `None` is one for each core.
     pub threads: Option<u8>,
+    /// Where to serve metrics; `None` is nowhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// The PEM files of an own certificate.
@@ -161,6 +164,7 @@ impl Config {
             threads: layer
                 .threads
                 .map(|given| check.number(Some(given), 1..=THREADS_MAX, 1)),
+            metrics: check.value(layer.metrics, None, |text| listen::metrics(text).map(Some)),
         };
         if check.mistakes.is_empty() {
             Ok(config)
@@ -187,13 +191,30 @@ impl Config {
 
     /// What is allowed but should be known; one line each, for the log.
     pub fn warnings(&self) -> Vec<String> {
+        self.exposed_local_mode()
+            .into_iter()
+            .chain(self.exposed_metrics())
+            .collect()
+    }
+
+    fn exposed_metrics(&self) -> Option<String> {
+        let address = self.metrics?;
+        (!address.ip().to_canonical().is_loopback()).then(|| {
+            format!(
+                "--metrics {address}: other machines can read the metrics, without encryption or a key; \
+                 give a loopback address, or have a firewall keep others out"
+            )
+        })
+    }
+
+    fn exposed_local_mode(&self) -> Option<String> {
         let reachable = if self.local_mode() {
             self.listen.reachable()
         } else {
             Vec::new()
         };
         if reachable.is_empty() {
-            return Vec::new();
+            return None;
         }
         let addresses = reachable
             .iter()
@@ -209,7 +230,7 @@ impl Config {
                 "; without a shared key (MLES_KEY or --key-file) whoever connects may join",
             );
         }
-        vec![line]
+        Some(line)
     }
 }
 
@@ -354,6 +375,8 @@ const TIMES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::fr
 pub const LOCAL_PORT: u16 = 8077;
 /// Port with an own certificate: that of HTTPS.
 pub const TLS_PORT: u16 = 443;
+/// Port of [`Config::metrics`], if only an address is given.
+pub const METRICS_PORT: u16 = 8078;
 /// Default of [`Config::limit`] (M3.3).
 pub const LIMIT: u32 = 200;
 /// Default of [`Config::history_channel_bytes`] (M3.6). A smaller [`Config::history_bytes`] makes it a

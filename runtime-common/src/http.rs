@@ -216,6 +216,19 @@ pub fn respond(head: &Head<'_>, gate: Gate) -> Answer {
     answer::file(head.path(), with_body).unwrap_or_else(|| Refusal::NotFound.answer(with_body))
 }
 
+/// The answer to a request on the port of the metrics, where nothing else is. `metrics` makes their text.
+#[must_use]
+pub fn respond_with_metrics(head: &Head<'_>, metrics: impl FnOnce() -> String) -> Answer {
+    let with_body = head.method != "HEAD";
+    if !matches!(head.method, "GET" | "HEAD") {
+        return Refusal::Method.answer(with_body);
+    }
+    match head.path() {
+        "/metrics" => answer::metrics(&metrics(), with_body),
+        _ => Refusal::OnlyMetrics.answer(with_body),
+    }
+}
+
 /// The conditions of RFC 6455 section 4.2.1 and T2; gives the client's key. Whether there is room
 /// comes last: what no retry can mend is said first.
 fn check_upgrade<'b>(head: &Head<'b>, gate: Gate) -> Result<&'b [u8], Refusal> {

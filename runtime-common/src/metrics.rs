@@ -173,7 +173,7 @@ impl Snapshot {
         text.single(
             "mles_pending_connections_limit",
             gauge,
-            "The most of them (--filelimit).",
+            "The most connections that are no WebSockets (--filelimit).",
             self.limits.filelimit,
         );
         text.single(
@@ -223,7 +223,7 @@ impl Snapshot {
         text.single(
             "mles_history_limit_bytes",
             gauge,
-            "The most of them (--history-bytes).",
+            "The most bytes of history (--history-bytes).",
             self.history_limit,
         );
 
@@ -272,7 +272,7 @@ impl Snapshot {
         text.single(
             "mles_message_bytes_total",
             counter,
-            "Bytes of their payloads.",
+            "Payload bytes of messages accepted from clients.",
             stats.message_bytes,
         );
         text.single(

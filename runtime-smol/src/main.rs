@@ -69,7 +69,7 @@ fn log_to_stderr() {
 
 /// Everything that can fail, before the first connection; then the server's life.
 fn start(config: &Arc<Config>) -> Result<(), String> {
-    let outlets = Outlets::open()?;
+    let outlets = Outlets::open(config.metrics)?;
     // What can fail comes first: a start that fails says one line.
     let key = config.key.read()?;
     let bound = listen::bind(&config.listen)?;

@@ -3,17 +3,24 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::pending;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_signal::{Signal, Signals};
 use mles_sansio::{Closing, Stats};
+use runtime_common::http::{self, Answer};
 use runtime_common::metrics::{Process, Snapshot};
+use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use smol::lock::Semaphore;
 use smol::stream::StreamExt;
-use smol::{LocalExecutor, Task, Timer};
+use smol::{Async, LocalExecutor, Task, Timer};
 
 use crate::door::Door;
+use crate::driver::{farewell, within};
+use crate::listen;
 
 /// What the node's thread counts, as of the last turn: a copy of some hundred bytes for each turn, so that
 /// whoever looks neither waits for the node nor makes it wait.
@@ -34,6 +41,8 @@ impl Tally {
 pub(crate) struct Outlets {
     /// SIGUSR1, which would otherwise end the process.
     wishes: Signals,
+    /// Where metrics are served, if they are.
+    listener: Option<Async<TcpListener>>,
 }
 
 impl Outlets {
@@ -42,10 +51,11 @@ impl Outlets {
     /// # Errors
     ///
     /// One line.
-    pub(crate) fn open() -> Result<Self, String> {
+    pub(crate) fn open(metrics: Option<SocketAddr>) -> Result<Self, String> {
         let wishes = Signals::new([Signal::Usr1]);
         let wishes = wishes.map_err(|error| format!("cannot listen for signals: {error}"))?;
-        Ok(Self { wishes })
+        let listener = metrics.map(listen::bind_metrics).transpose()?;
+        Ok(Self { wishes, listener })
     }
 }
 
@@ -89,8 +99,44 @@ impl Monitor {
         self: Rc<Self>,
         executor: &LocalExecutor<'static>,
         outlets: Outlets,
-    ) -> Task<()> {
-        executor.spawn(self.report(outlets.wishes))
+    ) -> Vec<Task<()>> {
+        let mut tasks = vec![executor.spawn(self.clone().report(outlets.wishes))];
+        if let Some(listener) = outlets.listener {
+            if let Ok(address) = listener.get_ref().local_addr() {
+                tracing::info!("metrics are at http://{address}/metrics");
+            }
+            tasks.push(executor.spawn(self.serve(listener)));
+        }
+        tasks
+    }
+
+    /// Serves metrics, to few at once and seldom: whoever reaches the port can do the service no harm. Never ends.
+    async fn serve(self: Rc<Self>, listener: Async<TcpListener>) {
+        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        let executor = LocalExecutor::new();
+        let accepting = async {
+            loop {
+                let place = room.acquire_arc().await;
+                let pause = match listener.accept().await {
+                    Ok((mut stream, _)) => {
+                        let monitor = self.clone();
+                        let serve = async move {
+                            let metrics = || monitor.snapshot().exposition();
+                            let _ = within(PATIENCE, answer(&mut stream, metrics)).await;
+                            drop(place);
+                        };
+                        executor.spawn(serve).detach();
+                        PACE
+                    }
+                    Err(error) => {
+                        tracing::debug!("metrics: {error}");
+                        BACK_OFF
+                    }
+                };
+                Timer::after(pause).await;
+            }
+        };
+        executor.run(accepting).await
     }
 
     /// Logs what is counted, whenever it is wished for and once in a while. Never ends.
@@ -109,6 +155,50 @@ impl Monitor {
         }
     }
 }
+
+/// Reads one request and answers it.
+async fn answer<S>(stream: &mut S, metrics: impl FnOnce() -> String) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut head = [0; HEAD_MAX];
+    let mut filled = 0;
+    let answer = loop {
+        let count = stream.read(&mut head[filled..]).await?;
+        if count == 0 {
+            // It has ended, or the head is longer than any scraper's.
+            return Ok(());
+        }
+        filled += count;
+        match http::parse_head(&head[..filled]) {
+            Ok(Some((request, _))) => break http::respond_with_metrics(&request, metrics),
+            Ok(None) => {}
+            Err(refusal) => break refusal.answer(true),
+        }
+    };
+    match answer {
+        // Nobody is upgraded here.
+        Answer::Upgrade { .. } => {}
+        Answer::Close { response, .. } => farewell(stream, &response, |it| it).await,
+    }
+    Ok(())
+}
+
+/// Connections for metrics at once; further ones wait to be accepted.
+const CONNECTIONS: usize = 8;
+
+/// The least time from one of them to the next. They share the node's thread: an answer costs it less than a
+/// millisecond without any optimisation, so that whoever does nothing but ask takes a few hundredths of its time.
+const PACE: Duration = Duration::from_millis(20);
+
+/// The pause after an accept that failed: when descriptors are short, others need them more.
+const BACK_OFF: Duration = Duration::from_secs(1);
+
+/// The time that a request and its answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The longest request head that is read.
+const HEAD_MAX: usize = 4 * 1024;
 
 /// The time from one line of numbers to the next.
 const REPORT: Duration = Duration::from_secs(60 * 60);

@@ -155,6 +155,16 @@ pub(super) struct Cli {
     #[arg(long, value_name = "N", help_heading = "Limits")]
     pub(super) threads: Option<OsString>,
 
+    /// Address to serve metrics for Prometheus on, over plain HTTP at /metrics; with a port alone
+    /// 127.0.0.1. Whoever can connect there can read them. [default port: 8078; default: none]
+    #[arg(
+        long,
+        value_name = "ADDR[:PORT]",
+        help_heading = "Operation",
+        verbatim_doc_comment
+    )]
+    pub(super) metrics: Option<OsString>,
+
     #[command(flatten)]
     unsupported: Unsupported,
 }

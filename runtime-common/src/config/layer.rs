@@ -72,6 +72,7 @@ settings! {
     rate_limit "--rate-limit" "MLES_RATE_LIMIT",
     per_ip_limit "--per-ip-limit" "MLES_PER_IP_LIMIT",
     threads "--threads" "MLES_THREADS",
+    metrics "--metrics" "MLES_METRICS",
 }
 
 #[cfg(test)]

@@ -59,6 +59,8 @@ pub enum Refusal {
     PlainHttp,
     /// Nothing is served at this path.
     NotFound,
+    /// Nothing is served at this path of the port for metrics.
+    OnlyMetrics,
     /// A method other than GET and HEAD.
     Method,
     /// The head was not complete in time.
@@ -80,7 +82,7 @@ pub enum Refusal {
 impl Refusal {
     /// All of them.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 24] = [
+    pub(super) const ALL: [Self; 25] = [
         Self::Malformed,
         Self::LineEnding,
         Self::NoHost,
@@ -97,6 +99,7 @@ impl Refusal {
         Self::UpgradeWithBody,
         Self::PlainHttp,
         Self::NotFound,
+        Self::OnlyMetrics,
         Self::Method,
         Self::HeadTimeout,
         Self::WebSocketVersion,
@@ -167,6 +170,7 @@ impl Refusal {
             | Self::UpgradeWithBody
             | Self::PlainHttp
             | Self::NotFound
+            | Self::OnlyMetrics
             | Self::HeadTimeout
             | Self::HeadTooLong
             | Self::TooManyHeaders
@@ -227,6 +231,7 @@ impl Refusal {
                 404,
                 "There is nothing at this address: open / for the page, or connect a WebSocket.",
             ),
+            Self::OnlyMetrics => (404, "There is nothing at this address: ask for /metrics."),
             Self::Method => (405, "Use GET or HEAD: this server takes no other method."),
             Self::HeadTimeout => (
                 408,
@@ -273,11 +278,20 @@ const PASSING: &str = "Cache-Control: no-store\r\nX-Content-Type-Options: nosnif
 
 /// The server is well.
 pub(super) fn healthy(with_body: bool) -> Answer {
+    passing("text/plain", "ok\n", with_body)
+}
+
+/// What Prometheus reads.
+pub(super) fn metrics(text: &str, with_body: bool) -> Answer {
+    passing("text/plain; version=0.0.4", text, with_body)
+}
+
+fn passing(media_type: &str, text: &str, with_body: bool) -> Answer {
     let mut response = start(200);
     response.push_str("Connection: close\r\n");
     response.push_str(PASSING);
     Answer::Close {
-        response: finish(response, "text/plain", b"ok\n", with_body),
+        response: finish(response, media_type, text.as_bytes(), with_body),
         status: 200,
     }
 }

@@ -102,6 +102,34 @@ fn says_how_it_is() {
 }
 
 #[test]
+fn serves_metrics_and_nothing_else_on_their_port() {
+    let at = |request: &str| {
+        let (head, _) = parse_head(request.as_bytes()).unwrap().unwrap();
+        text(Ok(respond_with_metrics(&head, || "a 1\n".to_owned())))
+    };
+    let expected = "HTTP/1.1 200 OK\r\n\
+        Connection: close\r\n\
+        Cache-Control: no-store\r\n\
+        X-Content-Type-Options: nosniff\r\n\
+        Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n\
+        Content-Length: 4\r\n\
+        \r\n";
+    let get = "GET /metrics?a=b HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(at(get), format!("{expected}a 1\n"));
+    assert_eq!(at(&get.replace("GET", "HEAD")), expected);
+    let refused = |refusal: Refusal| String::from_utf8(refusal.response()).unwrap();
+    assert_eq!(at(&get.replace("GET", "POST")), refused(Refusal::Method));
+    for path in ["/", "/healthz", "/metrics/", "/app.js"] {
+        let other = get.replace("/metrics", path);
+        assert_eq!(at(&other), refused(Refusal::OnlyMetrics), "{path}");
+    }
+    let upgrade = UPGRADE.replace("/any/path", "/");
+    assert_eq!(at(&upgrade), refused(Refusal::OnlyMetrics));
+    // And they are nowhere else.
+    assert_answered(get, Refusal::NotFound);
+}
+
+#[test]
 fn rejects_other_methods() {
     for request in [
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n",

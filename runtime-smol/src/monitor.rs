@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,7 +13,7 @@ use async_signal::{Signal, Signals};
 use mles_sansio::{Closing, Stats};
 use runtime_common::http::{self, Answer};
 use runtime_common::metrics::{Process, Snapshot};
-use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use smol::io::AsyncReadExt;
 use smol::lock::Semaphore;
 use smol::stream::StreamExt;
 use smol::{Async, LocalExecutor, Task, Timer};
@@ -157,10 +157,7 @@ impl Monitor {
 }
 
 /// Reads one request and answers it.
-async fn answer<S>(stream: &mut S, metrics: impl FnOnce() -> String) -> io::Result<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+async fn answer(stream: &mut Async<TcpStream>, metrics: impl FnOnce() -> String) -> io::Result<()> {
     let mut head = [0; HEAD_MAX];
     let mut filled = 0;
     let answer = loop {
@@ -179,7 +176,14 @@ where
     match answer {
         // Nobody is upgraded here.
         Answer::Upgrade { .. } => {}
-        Answer::Close { response, .. } => farewell(stream, &response, |it| it).await,
+        Answer::Close { response, .. } => {
+            farewell(stream, &response, |it| {
+                // Closing it does not: it has nothing of its own to say.
+                let _ = it.get_ref().shutdown(Shutdown::Write);
+                it
+            })
+            .await;
+        }
     }
     Ok(())
 }

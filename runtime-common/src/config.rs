@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -70,6 +71,8 @@ pub struct Config {
     pub threads: Option<u8>,
     /// How log lines are written.
     pub log_format: LogFormat,
+    /// Where to serve metrics; `None` is nowhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// How log lines are written.
@@ -195,6 +198,7 @@ impl Config {
             )),
             threads: check.number_or(layer.threads, 1..=THREADS_MAX, "one for each core"),
             log_format: check.log_format(layer.log_format),
+            metrics: check.metrics(layer.metrics),
         };
         Ok(Read {
             config,
@@ -222,13 +226,30 @@ impl Config {
 
     /// What is allowed but should be known; one line each, for the log.
     pub fn warnings(&self) -> Vec<String> {
+        self.exposed_local_mode()
+            .into_iter()
+            .chain(self.exposed_metrics())
+            .collect()
+    }
+
+    fn exposed_metrics(&self) -> Option<String> {
+        let address = self.metrics?;
+        (!address.ip().to_canonical().is_loopback()).then(|| {
+            format!(
+                "--metrics {address}: other machines can read the metrics, without encryption or a key; \
+                 give a loopback address, or have a firewall keep others out"
+            )
+        })
+    }
+
+    fn exposed_local_mode(&self) -> Option<String> {
         let reachable = if self.local_mode() {
             self.listen.reachable()
         } else {
             Vec::new()
         };
         if reachable.is_empty() {
-            return Vec::new();
+            return None;
         }
         let addresses = reachable
             .iter()
@@ -244,7 +265,7 @@ impl Config {
                 "; without a shared key (MLES_KEY or --key-file) whoever connects may join",
             );
         }
-        vec![line]
+        Some(line)
     }
 }
 
@@ -439,6 +460,20 @@ impl Check {
         })
     }
 
+    fn metrics(&mut self, setting: Setting) -> Option<SocketAddr> {
+        let fits = |form| match form {
+            Form::Untyped | Form::String | Form::Integer => Ok(()),
+            Form::Strings | Form::Other(_) => {
+                Err("is no address: give a port, or a string such as \"127.0.0.1:8078\"")
+            }
+        };
+        let show = |value: &Option<SocketAddr>| {
+            value.map_or_else(|| "none".to_owned(), |address| address.to_string())
+        };
+        let parse = |text: &str| listen::metrics(text).map(Some);
+        self.typed(setting, None, fits, show, parse)
+    }
+
     fn listen(&mut self, setting: Setting, local: bool, port: u16) -> Listen {
         let key = setting.key;
         let default = if local {
@@ -579,6 +614,8 @@ const TIMES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::fr
 pub const LOCAL_PORT: u16 = 8077;
 /// Port with an own certificate: that of HTTPS.
 pub const TLS_PORT: u16 = 443;
+/// Port of [`Config::metrics`], if only an address is given.
+pub const METRICS_PORT: u16 = 8078;
 /// Default of [`Config::limit`] (M3.3).
 pub const LIMIT: u32 = 200;
 /// Default of [`Config::history_channel_bytes`] (M3.6). A smaller [`Config::history_bytes`] makes it a

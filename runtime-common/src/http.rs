@@ -12,7 +12,7 @@ use crate::websocket::{self, SUBPROTOCOL};
 mod answer;
 mod fuzz;
 
-pub use answer::{Answer, Refusal};
+pub use answer::{Answer, Refusal, STATUSES};
 #[doc(hidden)]
 pub use fuzz::fuzz;
 
@@ -193,7 +193,8 @@ pub enum Gate {
     ShuttingDown,
 }
 
-/// The answer to a request. `gate` matters only to a valid request for a WebSocket.
+/// The answer to a request. `gate` matters only to a valid request for a WebSocket, and to who asks
+/// for the server's health: it is well when it has as many sessions as it takes, too.
 #[must_use]
 pub fn respond(head: &Head<'_>, gate: Gate) -> Answer {
     let with_body = head.method != "HEAD";
@@ -206,7 +207,26 @@ pub fn respond(head: &Head<'_>, gate: Gate) -> Answer {
     if !matches!(head.method, "GET" | "HEAD") {
         return Refusal::Method.answer(with_body);
     }
+    if head.path() == "/healthz" {
+        return match gate {
+            Gate::Open | Gate::Full => answer::healthy(with_body),
+            Gate::ShuttingDown => Refusal::ShuttingDown.answer(with_body),
+        };
+    }
     answer::file(head.path(), with_body).unwrap_or_else(|| Refusal::NotFound.answer(with_body))
+}
+
+/// The answer to a request on the port of the metrics, where nothing else is. `metrics` makes their text.
+#[must_use]
+pub fn respond_with_metrics(head: &Head<'_>, metrics: impl FnOnce() -> String) -> Answer {
+    let with_body = head.method != "HEAD";
+    if !matches!(head.method, "GET" | "HEAD") {
+        return Refusal::Method.answer(with_body);
+    }
+    match head.path() {
+        "/metrics" => answer::metrics(&metrics(), with_body),
+        _ => Refusal::OnlyMetrics.answer(with_body),
+    }
 }
 
 /// The conditions of RFC 6455 section 4.2.1 and T2; gives the client's key. Whether there is room

@@ -7,6 +7,7 @@ pub mod http;
 pub mod limits;
 pub mod local_certificate;
 mod log;
+pub mod metrics;
 pub mod tls;
 pub mod websocket;
 

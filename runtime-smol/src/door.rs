@@ -4,20 +4,22 @@ use std::hash::RandomState;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use runtime_common::http::Gate;
-use runtime_common::limits::{self, Gatekeeper, Limits, Refused};
+use runtime_common::limits::{self, Admitted, Gatekeeper, Limits, Refused};
+use runtime_common::metrics::Arrivals;
 
 /// The limits before the session, and which thread a connection goes to.
 pub(crate) struct Door {
     gatekeeper: Mutex<Gatekeeper>,
-    max_sessions: u32,
+    pub(crate) limits: Limits,
     pub(crate) stopping: AtomicBool,
     start: Instant,
     next: AtomicUsize,
     /// Connections of each thread.
     loads: Vec<AtomicUsize>,
+    arrivals: Mutex<Arrivals>,
 }
 
 /// A connection that may come in.
@@ -36,12 +38,13 @@ pub(crate) fn thread(id: u64) -> usize {
 impl Door {
     pub(crate) fn new(limits: Limits, threads: u8) -> Self {
         Self {
-            max_sessions: limits.max_sessions,
+            limits,
             gatekeeper: Mutex::new(Gatekeeper::new(limits, RandomState::new())),
             stopping: AtomicBool::new(false),
             start: Instant::now(),
             next: AtomicUsize::new(0),
             loads: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
+            arrivals: Mutex::default(),
         }
     }
 
@@ -53,7 +56,13 @@ impl Door {
         let number = self.next.fetch_add(1, Ordering::Relaxed) as u64;
         let id = number << 8 | thread as u64;
         let source = limits::Source::of(address);
-        let admitted = self.lock().admit(id, source, self.start.elapsed())?;
+        let admitted = self.lock().admit(id, source, self.start.elapsed());
+        match admitted {
+            Ok(Admitted { evict: None }) => {}
+            Ok(Admitted { evict: Some(_) }) => self.count().refused(Refused::NotPending),
+            Err(refused) => self.count().refused(refused),
+        }
+        let admitted = admitted?;
         self.loads[thread].fetch_add(1, Ordering::Relaxed);
         Ok((Ticket { id, source }, admitted.evict))
     }
@@ -67,7 +76,7 @@ impl Door {
     pub(crate) fn gate(&self) -> Gate {
         if self.stopping.load(Ordering::Relaxed) {
             Gate::ShuttingDown
-        } else if self.sessions() >= self.max_sessions {
+        } else if self.sessions() >= self.limits.max_sessions {
             Gate::Full
         } else {
             Gate::Open
@@ -91,9 +100,101 @@ impl Door {
         }
     }
 
+    /// It got this HTTP status.
+    pub(crate) fn answered(&self, status: u16) {
+        let mut arrivals = self.count();
+        arrivals.answered(status);
+        if status == 503 && !self.stopping.load(Ordering::Relaxed) {
+            arrivals.refused(Refused::Sessions);
+        }
+    }
+
+    /// It ended before it could be answered.
+    pub(crate) fn failed(&self) {
+        self.count().failed();
+    }
+
+    /// What became of those who are no sessions.
+    pub(crate) fn arrivals(&self) -> Arrivals {
+        self.count().clone()
+    }
+
+    /// Connections taken from the listening sockets.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.next.load(Ordering::Relaxed) as u64
+    }
+
+    /// Connections that are no sessions, or not yet.
+    pub(crate) fn pending(&self) -> u32 {
+        self.lock().pending()
+    }
+
+    /// Connections of each thread.
+    pub(crate) fn loads(&self) -> Vec<usize> {
+        let load = |load: &AtomicUsize| load.load(Ordering::Relaxed);
+        self.loads.iter().map(load).collect()
+    }
+
+    pub(crate) fn uptime(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn count(&self) -> MutexGuard<'_, Arrivals> {
+        let arrivals = self.arrivals.lock();
+        arrivals.unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Gatekeeper> {
         self.gatekeeper
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    #[test]
+    fn whoever_is_refused_is_counted() {
+        let limits = Limits {
+            filelimit: 1,
+            max_sessions: 1,
+            per_ip_limit: NonZeroU32::new(2),
+            rate_limit: NonZeroU32::new(4),
+        };
+        let door = Door::new(limits, 2);
+        let mut expected = Arrivals::default();
+        let [one, other] = [[192, 0, 2, 1], [192, 0, 2, 2]].map(IpAddr::from);
+        let (first, evict) = door.admit(one).unwrap();
+        assert_eq!((door.enter(first.id), evict), (Gate::Open, None));
+        let (second, _) = door.admit(one).unwrap();
+        assert_eq!(door.arrivals(), expected);
+        door.answered(503);
+        expected.answered(503);
+        expected.refused(Refused::Sessions);
+        assert_eq!(door.arrivals(), expected);
+        assert_eq!(door.admit(one).unwrap_err(), Refused::PerIp);
+        expected.refused(Refused::PerIp);
+        let (third, evict) = door.admit(other).unwrap();
+        assert_eq!(evict, Some(second.id));
+        expected.refused(Refused::NotPending);
+        door.gone(second.id);
+        assert_eq!((door.pending(), door.loads()), (1, vec![2, 0]));
+        door.gone(third.id);
+        let (fourth, _) = door.admit(one).unwrap();
+        door.gone(fourth.id);
+        assert_eq!(door.admit(one).unwrap_err(), Refused::Rate);
+        expected.refused(Refused::Rate);
+        door.failed();
+        expected.failed();
+        // Nobody is full who ends.
+        door.stopping.store(true, Ordering::Relaxed);
+        door.answered(503);
+        expected.answered(503);
+        assert_eq!(door.arrivals(), expected);
+        assert_eq!((door.accepted(), door.loads()), (6, vec![1, 0]));
     }
 }

@@ -149,7 +149,7 @@ async fn request<S: AsyncRead + AsyncWrite + Unpin>(
 /// Writes a last answer, closes, and waits a little for the other end to have read it: dropping a
 /// socket with unread data would take the answer back. What comes is taken `below` TLS, which has said
 /// goodbye.
-async fn farewell<S: AsyncWrite + Unpin, R: AsyncRead + Unpin>(
+pub(crate) async fn farewell<S: AsyncWrite + Unpin, R: AsyncRead + Unpin>(
     stream: &mut S,
     response: &[u8],
     below: impl FnOnce(&mut S) -> &mut R,
@@ -175,7 +175,7 @@ fn below_tls<S>(stream: &mut TlsStream<S>) -> &mut S {
     stream.get_mut().0
 }
 
-async fn within<T>(span: Duration, future: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn within<T>(span: Duration, future: impl Future<Output = T>) -> Option<T> {
     smol::future::or(async { Some(future.await) }, async {
         Timer::after(span).await;
         None

@@ -53,6 +53,21 @@ pub(crate) fn bind(plan: &Listen) -> Result<Bound, String> {
     Ok(bound)
 }
 
+/// The socket on which metrics are served.
+///
+/// # Errors
+///
+/// One line that says what to do.
+pub(crate) fn bind_metrics(address: SocketAddr) -> Result<Async<TcpListener>, String> {
+    open(address, true).map_err(|error| {
+        let line = advice(address, &error);
+        let line = line
+            .replace("--port", "--metrics")
+            .replace("--listen", "--metrics");
+        format!("metrics: {line}")
+    })
+}
+
 impl Bound {
     /// 127.0.0.1 and ::1 on one port. A free port for the first may be taken for the second.
     fn loopback(&mut self, port: u16) -> Result<(), String> {
@@ -79,23 +94,27 @@ impl Bound {
     }
 
     fn add(&mut self, address: SocketAddr, only_v6: bool) -> io::Result<()> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
-        if address.is_ipv6() {
-            socket.set_only_v6(only_v6)?;
-        }
-        // A restart must not wait for the connections of the process before.
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        let listener = Async::<TcpListener>::new(socket.into())?;
+        let listener = open(address, only_v6)?;
         self.addresses.push(listener.get_ref().local_addr()?);
         self.listeners.push(listener);
         Ok(())
     }
+}
+
+fn open(address: SocketAddr, only_v6: bool) -> io::Result<Async<TcpListener>> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(only_v6)?;
+    }
+    // A restart must not wait for the connections of the process before.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Async::<TcpListener>::new(socket.into())
 }
 
 fn no_such_family(error: &io::Error) -> bool {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use mles_sansio::{Node, Seed};
+use monitor::Outlets;
 use runtime_common::config::{self, Config, LogFormat};
 use runtime_common::limits;
 use runtime_common::local_certificate::{self, Origin};
@@ -18,6 +19,7 @@ mod driver;
 mod handover;
 mod io_thread;
 mod listen;
+mod monitor;
 mod route;
 mod server;
 mod session;
@@ -64,6 +66,7 @@ fn log_to_stderr(format: LogFormat) {
 
 /// Everything that can fail, before the first connection; then the server's life.
 fn start(config: &Arc<Config>) -> Result<(), String> {
+    let outlets = Outlets::open(config.metrics)?;
     // What can fail comes first: a start that fails says one line.
     let key = config.key.read()?;
     let bound = listen::bind(&config.listen)?;
@@ -102,7 +105,15 @@ fn start(config: &Arc<Config>) -> Result<(), String> {
     let tls = tls::server_config(identity);
     tracing::debug!("node {}", node.uid());
     let local = config.local_mode().then_some(fingerprint);
-    server::run(config, &descriptors, &tls, node, bound, local.as_deref())
+    server::run(
+        config,
+        &descriptors,
+        &tls,
+        node,
+        bound,
+        outlets,
+        local.as_deref(),
+    )
 }
 
 /// The server's certificate: the operator's own, or one made for this machine.

@@ -18,6 +18,7 @@ use smol::{Task, Timer};
 use crate::door::{self, Door};
 use crate::handover::Handover;
 use crate::listen::{self, Bound};
+use crate::monitor::{Monitor, Outlets};
 use crate::turn::{self, Clock};
 use crate::worker::{Arrival, Socket, Worker};
 
@@ -25,6 +26,7 @@ use crate::worker::{Arrival, Socket, Worker};
 struct Server {
     door: Arc<Door>,
     own: Rc<Worker>,
+    monitor: Rc<Monitor>,
     others: Vec<Arc<Handover<Arrival>>>,
 }
 
@@ -39,6 +41,7 @@ pub(crate) fn run(
     tls: &Arc<ServerConfig>,
     mut node: Node,
     bound: Bound,
+    outlets: Outlets,
     local: Option<&str>,
 ) -> Result<(), String> {
     let limits = Limits {
@@ -51,6 +54,7 @@ pub(crate) fn run(
     let others = (1..config.io_threads()).map(|thread| spawn(thread, config, tls, &door));
     let server = Rc::new(Server {
         own: Worker::new(0, config, tls, &door),
+        monitor: Monitor::new(&door, config.history_bytes),
         others: others.collect::<Result<_, _>>()?,
         door,
     });
@@ -65,13 +69,16 @@ pub(crate) fn run(
             }))
         });
         let accepting: Vec<_> = accepting.collect();
+        let monitor = &server.monitor;
+        let _telling = monitor.clone().tell(executor, outlets);
         announce(&bound.addresses, local)?;
         let stop = executor.spawn(stop(server.clone(), signals, accepting));
         // A task like the connections', so that it has its turn among them.
         let inner = server.clone();
         let turns = executor.spawn(async move {
             let (io, stopping) = (&inner.own.io, &inner.door.stopping);
-            turn::run(io, &inner.others, &mut node, &Clock::new(), stopping).await;
+            let (others, tally) = (&inner.others, &inner.monitor.tally);
+            turn::run(io, others, &mut node, &Clock::new(), stopping, tally).await;
         });
         turns.await;
         drop(stop);

@@ -15,6 +15,7 @@ use smol::io::{AsyncRead, AsyncWrite};
 
 use crate::handover::Handover;
 use crate::io_thread::{Batch, IoThread};
+use crate::monitor::Tally;
 use crate::route::Routes;
 
 /// The node's two clocks.
@@ -45,18 +46,19 @@ impl Clock {
 }
 
 /// Runs turns until the node was shut down and the last connection of all threads is gone. `others` are
-/// the hand-overs to the I/O threads from number 1 on.
+/// the hand-overs to the I/O threads from number 1 on; `tally` is kept up to date.
 pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin, A>(
     io: &IoThread<S>,
     others: &[Arc<Handover<A>>],
     node: &mut Node,
     clock: &Clock,
     stopping: &AtomicBool,
+    tally: &Tally,
 ) {
     let mut timer = Timer::never();
     let mut armed = None;
     let mut due = false;
-    let mut threads = Threads::new(io, others);
+    let mut threads = Threads::new(io, others, tally);
     poll_fn(|cx| {
         io.wakes(cx.waker());
         loop {
@@ -75,6 +77,7 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin, A>(
                 any |= threads.handle(node, clock, None, vec![Event::Timeout]);
             }
             if any {
+                tally.stats.set(node.stats());
                 threads.hand_over();
                 io.deliver();
                 if others.is_empty() {
@@ -113,16 +116,18 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin, A>(
 struct Threads<'a, S, A> {
     io: &'a IoThread<S>,
     others: &'a [Arc<Handover<A>>],
+    tally: &'a Tally,
     routes: Routes,
     /// Actions of this turn for each of the others, and whether a batch of its events was handled.
     out: Vec<(Vec<Action>, bool)>,
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin, A> Threads<'a, S, A> {
-    fn new(io: &'a IoThread<S>, others: &'a [Arc<Handover<A>>]) -> Self {
+    fn new(io: &'a IoThread<S>, others: &'a [Arc<Handover<A>>], tally: &'a Tally) -> Self {
         Self {
             io,
             others,
+            tally,
             routes: Routes::new(others.len() + 1),
             out: others.iter().map(|_| (Vec::new(), false)).collect(),
         }
@@ -145,6 +150,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, A> Threads<'a, S, A> {
                 self.routes.hear(&event);
             }
             for action in node.handle(now, event) {
+                if let Action::Close { why, .. } = &action {
+                    self.tally.closes(*why);
+                }
                 if let Action::Notice(notice) = &action {
                     log(notice);
                 } else if self.others.is_empty() {

@@ -69,8 +69,14 @@ impl Worker {
             let (gate, enter) = (|| worker.door.gate(), || worker.enter(id));
             match serve(io, entrance, stream, source, gate, enter, acknowledge).await {
                 Outcome::Session => {}
-                Outcome::Answered(status) => tracing::debug!("answered with HTTP {status}"),
-                Outcome::Failed(error) => tracing::debug!("connection failed: {error}"),
+                Outcome::Answered(status) => {
+                    worker.door.answered(status);
+                    tracing::debug!("answered with HTTP {status}");
+                }
+                Outcome::Failed(error) => {
+                    worker.door.failed();
+                    tracing::debug!("connection failed: {error}");
+                }
             }
         });
         self.coming.borrow_mut().insert(id, task);

@@ -159,6 +159,16 @@ pub(super) struct Cli {
     #[arg(long, value_name = "FORMAT", help_heading = "Log")]
     pub(super) log_format: Option<OsString>,
 
+    /// Address to serve metrics for Prometheus on, over plain HTTP at /metrics; with a port alone
+    /// 127.0.0.1. Whoever can connect there can read them. [default port: 8078; default: none]
+    #[arg(
+        long,
+        value_name = "ADDR[:PORT]",
+        help_heading = "Operation",
+        verbatim_doc_comment
+    )]
+    pub(super) metrics: Option<OsString>,
+
     /// TOML file with settings, named like the options without the dashes in front, such as
     /// history-bytes = "64MiB". Relative file names in it start from its directory.
     #[arg(
@@ -190,7 +200,10 @@ with ms, s, m or h.
 Each option can be given as an environment variable too, such as MLES_HISTORY_BYTES for
 --history-bytes, and in the configuration file. The option wins, then the variable, then the file.
 An empty variable counts as not set, but an empty MLES_KEY is refused.
-RUST_LOG sets what is logged: error, warn, info, debug or trace [default: info].";
+RUST_LOG sets what is logged: error, warn, info, debug or trace [default: info].
+
+SIGTERM and SIGINT end the server, telling its clients. SIGUSR1 has it log a line of numbers, as
+it does every hour.";
 
 /// The names of the options that the public server has and this one has not yet.
 pub(super) fn unsupported() -> Vec<String> {

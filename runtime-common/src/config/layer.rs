@@ -146,6 +146,7 @@ settings! {
     per_ip_limit "--per-ip-limit" "MLES_PER_IP_LIMIT",
     threads "--threads" "MLES_THREADS",
     log_format "--log-format" "MLES_LOG_FORMAT",
+    metrics "--metrics" "MLES_METRICS",
 }
 
 #[cfg(test)]

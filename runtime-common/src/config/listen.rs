@@ -133,6 +133,20 @@ fn impossible(address: SocketAddr, all: &[SocketAddr]) -> Option<String> {
     Some(format!("is part of {wide}: leave one out"))
 }
 
+/// Reads `--metrics`: as for `--listen`, or a port alone, on this machine then.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn metrics(text: &str) -> Result<SocketAddr, String> {
+    let local = text.parse().map(|port| (Ipv4Addr::LOCALHOST, port).into());
+    let address = local.ok().or_else(|| parse(text, super::METRICS_PORT));
+    address.ok_or_else(|| {
+        format!(
+            "'{text}' is not an address: give PORT, IP or IP:PORT, such as 8078, 127.0.0.1:8078 or [::1]:8078"
+        )
+    })
+}
+
 /// `IPv4`, `IPv4:PORT`, `IPv6`, `[IPv6]` or `[IPv6]:PORT`.
 fn parse(text: &str, port: u16) -> Option<SocketAddr> {
     let bare = text
@@ -201,6 +215,27 @@ mod tests {
             Listen::addresses(&given(&["127.0.0.1", "127.0.0.1:0"]), 0),
             Ok(Listen::Addresses(twice))
         );
+    }
+
+    #[test]
+    fn metrics_are_this_machines_unless_told_otherwise() {
+        let cases = [
+            ("9100", "127.0.0.1:9100"),
+            ("0", "127.0.0.1:0"),
+            ("127.0.0.1", "127.0.0.1:8078"),
+            ("[::1]", "[::1]:8078"),
+            ("[::1]:1", "[::1]:1"),
+            ("0.0.0.0:2", "0.0.0.0:2"),
+        ];
+        for (text, address) in cases {
+            assert_eq!(metrics(text), Ok(address.parse().unwrap()), "{text}");
+        }
+        for text in ["", "65536", "-1", ":1", "localhost:1", "::1]:1", "yes"] {
+            let expected = format!(
+                "'{text}' is not an address: give PORT, IP or IP:PORT, such as 8078, 127.0.0.1:8078 or [::1]:8078"
+            );
+            assert_eq!(metrics(text), Err(expected));
+        }
     }
 
     #[test]

@@ -66,6 +66,7 @@ fn defaults() {
         per_ip_limit: NonZeroU32::new(32),
         threads: None,
         log_format: LogFormat::Text,
+        metrics: None,
     };
     let config = load("", &[]).unwrap();
     assert_eq!(config, expected);
@@ -130,6 +131,7 @@ fn every_setting(cert: &str, key: &str, key_file: &str) -> Config {
         per_ip_limit: NonZeroU32::new(16),
         log_format: LogFormat::Json,
         threads: Some(17),
+        metrics: Some("127.0.0.1:18".parse().unwrap()),
     }
 }
 
@@ -138,12 +140,12 @@ fn every_setting_from_each_place() {
     let args = "--listen 10.0.0.1 --listen [::]:2 --port 1 --tls-cert /c --tls-key /k --key-file /f --limit 3 \
         --history-channel-bytes 4 --history-bytes 5 --max-message 6KiB --outbox 7MiB --replay-timeout 80ms \
         --handshake-timeout 9s --header-timeout 10 --ping-interval 11s --probe-timeout 12s --max-sessions 13 \
-        --filelimit 14 --rate-limit 15 --per-ip-limit 16 --threads 17 --log-format json";
+        --filelimit 14 --rate-limit 15 --per-ip-limit 16 --threads 17 --log-format json --metrics 18";
     let expected = every_setting("--tls-cert", "--tls-key", "--key-file");
     assert_eq!(load(args, &[]).unwrap(), expected);
 
     let mut values =
-        "10.0.0.1,[::]:2 1 /c /k /f 3 4 5 6KiB 7MiB 80ms 9s 10 11s 12s 13 14 15 16 17 json"
+        "10.0.0.1,[::]:2 1 /c /k /f 3 4 5 6KiB 7MiB 80ms 9s 10 11s 12s 13 14 15 16 17 json 18"
             .split(' ');
     let env: Vec<(&str, &str)> = layer::VARIABLES
         .iter()
@@ -153,7 +155,7 @@ fn every_setting_from_each_place() {
     let expected = every_setting("MLES_TLS_CERT", "MLES_TLS_KEY", "MLES_KEY_FILE");
     assert_eq!(load("", &env).unwrap(), expected);
 
-    let mut values = "['10.0.0.1', '[::]:2'] 1 '/c' '/k' '/f' 3 4 5 '6KiB' '7MiB' '80ms' '9s' 10 '11s' '12s' 13 14 15 16 17 'json'"
+    let mut values = "['10.0.0.1', '[::]:2'] 1 '/c' '/k' '/f' 3 4 5 '6KiB' '7MiB' '80ms' '9s' 10 '11s' '12s' 13 14 15 16 17 'json' 18"
         .replace("', '", "','")
         .split(' ')
         .map(str::to_owned)
@@ -232,7 +234,7 @@ fn refusals_in_full() {
         "is not a duration: give seconds, or a whole number with ms, s, m or h, such as 10s";
     let not_a_size =
         "is not a size: give bytes, or a whole number with KiB, MiB or GiB, such as 8MiB";
-    let table: [Case; 26] = [
+    let table: [Case; 27] = [
         ("--limit x", &[], "--limit: 'x' is not a whole number: give 0 to 1000000".into()),
         ("-l -1", &[], "--limit: '-1' is not a whole number: give 0 to 1000000".into()),
         ("-l 1000001", &[], "--limit: 1000001 is out of range: give 0 to 1000000".into()),
@@ -242,6 +244,11 @@ fn refusals_in_full() {
         ("--max-sessions 0", &[], "--max-sessions: 0 is out of range: give 1 to 10000000".into()),
         ("--rate-limit 1000001", &[], "--rate-limit: 1000001 is out of range: give 0 to 1000000".into()),
         ("--threads 65", &[], "--threads: 65 is out of range: give 1 to 64".into()),
+        (
+            "--metrics localhost",
+            &[],
+            "--metrics: 'localhost' is not an address: give PORT, IP or IP:PORT, such as 8078, 127.0.0.1:8078 or [::1]:8078".into(),
+        ),
         ("--per-ip-limit x", &[], "--per-ip-limit: 'x' is not a whole number: give 0 to 1000000".into()),
         ("--outbox 0", &[], "--outbox: 0 is out of range: give 4KiB to 1GiB".into()),
         ("--outbox big", &[], format!("--outbox: 'big' {not_a_size}")),
@@ -359,6 +366,27 @@ fn warns_where_local_mode_is_widened() {
 }
 
 #[test]
+fn warns_where_others_can_read_the_metrics() {
+    let warnings = |args| load(args, &[]).unwrap().warnings();
+    for args in [
+        "",
+        "--metrics 1",
+        "--metrics ::1",
+        "--metrics [::ffff:127.0.0.1]:1",
+    ] {
+        assert_eq!(warnings(args), Vec::<String>::new(), "{args}");
+    }
+    let warning = "--metrics 0.0.0.0:8078: other machines can read the metrics, without encryption or a key; \
+        give a loopback address, or have a firewall keep others out";
+    assert_eq!(warnings("--metrics 0.0.0.0"), [warning]);
+    assert_eq!(
+        warnings("--metrics 0.0.0.0 --tls-cert c --tls-key k"),
+        [warning]
+    );
+    assert_eq!(warnings("--metrics [::] --listen 0.0.0.0").len(), 2);
+}
+
+#[test]
 fn unknown_variables_are_listed() {
     let names = [
         "PATH",
@@ -421,6 +449,10 @@ fn help_tells_the_defaults() {
         (
             "--probe-timeout",
             format!("[default: {}s]", PROBE_TIMEOUT.as_secs()),
+        ),
+        (
+            "--metrics",
+            format!("[default port: {METRICS_PORT}; default: none]"),
         ),
         ("--filelimit", format!("[default: {FILELIMIT}]")),
         ("--rate-limit", format!("[default: {RATE_LIMIT}]")),

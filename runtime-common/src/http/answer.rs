@@ -21,6 +21,9 @@ pub enum Answer {
     },
 }
 
+/// Every status but 101.
+pub const STATUSES: [u16; 10] = [200, 204, 400, 404, 405, 408, 426, 431, 503, 505];
+
 /// Why a request gets an error in place of what it asked for (X1.9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
@@ -56,6 +59,8 @@ pub enum Refusal {
     PlainHttp,
     /// Nothing is served at this path.
     NotFound,
+    /// Nothing is served at this path of the port for metrics.
+    OnlyMetrics,
     /// A method other than GET and HEAD.
     Method,
     /// The head was not complete in time.
@@ -77,7 +82,7 @@ pub enum Refusal {
 impl Refusal {
     /// All of them.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 24] = [
+    pub(super) const ALL: [Self; 25] = [
         Self::Malformed,
         Self::LineEnding,
         Self::NoHost,
@@ -94,6 +99,7 @@ impl Refusal {
         Self::UpgradeWithBody,
         Self::PlainHttp,
         Self::NotFound,
+        Self::OnlyMetrics,
         Self::Method,
         Self::HeadTimeout,
         Self::WebSocketVersion,
@@ -134,7 +140,7 @@ impl Refusal {
     fn write(self, with_body: bool) -> Vec<u8> {
         let mut response = start(self.status());
         response.push_str(self.headers());
-        response.push_str("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
+        response.push_str(PASSING);
         let sentence = format!("{}\n", self.sentence());
         finish(response, "text/plain", sentence.as_bytes(), with_body)
     }
@@ -164,6 +170,7 @@ impl Refusal {
             | Self::UpgradeWithBody
             | Self::PlainHttp
             | Self::NotFound
+            | Self::OnlyMetrics
             | Self::HeadTimeout
             | Self::HeadTooLong
             | Self::TooManyHeaders
@@ -224,6 +231,7 @@ impl Refusal {
                 404,
                 "There is nothing at this address: open / for the page, or connect a WebSocket.",
             ),
+            Self::OnlyMetrics => (404, "There is nothing at this address: ask for /metrics."),
             Self::Method => (405, "Use GET or HEAD: this server takes no other method."),
             Self::HeadTimeout => (
                 408,
@@ -262,6 +270,29 @@ pub(super) fn upgrade(accept: &str) -> Answer {
     response.push_str("\r\n\r\n");
     Answer::Upgrade {
         response: response.into_bytes(),
+    }
+}
+
+/// For what is true at the moment only, and nothing but text.
+const PASSING: &str = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
+
+/// The server is well.
+pub(super) fn healthy(with_body: bool) -> Answer {
+    passing("text/plain", "ok\n", with_body)
+}
+
+/// What Prometheus reads.
+pub(super) fn metrics(text: &str, with_body: bool) -> Answer {
+    passing("text/plain; version=0.0.4", text, with_body)
+}
+
+fn passing(media_type: &str, text: &str, with_body: bool) -> Answer {
+    let mut response = start(200);
+    response.push_str("Connection: close\r\n");
+    response.push_str(PASSING);
+    Answer::Close {
+        response: finish(response, media_type, text.as_bytes(), with_body),
+        status: 200,
     }
 }
 

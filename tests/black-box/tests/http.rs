@@ -10,6 +10,7 @@ use black_box::{Binary, Response, Server, request, suite, upgrade_request};
 suite! {
     the_page,
     head_requests,
+    health,
     nothing_elsewhere,
     malformed_requests,
     other_methods,
@@ -80,12 +81,24 @@ fn the_page(binary: &Binary) {
 /// HEAD gets the head that GET gets.
 fn head_requests(binary: &Binary) {
     let server = Server::start(binary, &[], &[]);
-    for path in ["/", "/app.js", "/style.css", "/nothing"] {
+    for path in ["/", "/app.js", "/style.css", "/healthz", "/nothing"] {
         let text = format!("HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let head = request(server.tls(), text.as_bytes());
         assert_eq!(head.head, get(&server, path).head);
         assert!(head.body.is_empty(), "{path}");
     }
+}
+
+/// The server is well, also with as many sessions as it takes; nobody keeps the answer.
+fn health(binary: &Binary) {
+    let server = Server::start(binary, &["--max-sessions", "1"], &[]);
+    let member = server.join("alice", "small");
+    for _ in 0..2 {
+        let response = get(&server, "/healthz");
+        assert_eq!((response.status, response.text()), (200, "ok\n"));
+        assert_eq!(response.field("Cache-Control"), Some("no-store"));
+    }
+    drop(member);
 }
 
 fn nothing_elsewhere(binary: &Binary) {

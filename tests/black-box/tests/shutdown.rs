@@ -167,17 +167,21 @@ fn a_second_signal(binary: &Binary) {
     drop(client);
 }
 
-/// X1.10: while it ends it takes no connections, and an upgrade under way gets 503.
+/// X1.10: while it ends it takes no connections, and an upgrade under way gets 503, as does who asks
+/// how it is.
 fn no_newcomers(binary: &Binary) {
     let mut server = Server::start(binary, &[], &[]);
     let stays = server.join("alice", "end");
     let late = server.tls();
+    let probe = server.tls();
     server.signal(Signal::TERM);
     server.log().wait_for("stopping").unwrap();
     let request = upgrade_request("/", &["Sec-WebSocket-Protocol: mles-websocket"]);
     let response = black_box::request(late, &request);
     assert_eq!(response.status, 503);
     assert!(response.field("Retry-After").is_some());
+    let response = black_box::request(probe, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(response.status, 503);
     let refused = std::net::TcpStream::connect(server.address());
     assert_eq!(
         refused.unwrap_err().kind(),

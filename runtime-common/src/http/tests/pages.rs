@@ -77,6 +77,64 @@ fn has_no_icon_of_the_old_kind_and_says_so() {
 }
 
 #[test]
+fn says_how_it_is() {
+    let expected = "HTTP/1.1 200 OK\r\n\
+        Connection: close\r\n\
+        Cache-Control: no-store\r\n\
+        X-Content-Type-Options: nosniff\r\n\
+        Content-Type: text/plain; charset=utf-8\r\n\
+        Content-Length: 3\r\n\
+        \r\n";
+    let get = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    let head = get.replace("GET", "HEAD");
+    for gate in [Gate::Open, Gate::Full] {
+        let whole = format!("{expected}ok\n");
+        assert_eq!(text(answer_at(get, gate)), whole);
+        assert_eq!(
+            text(answer_at("GET /healthz?x HTTP/1.0\r\n\r\n", gate)),
+            whole
+        );
+        assert_eq!(text(answer_at(&head, gate)), expected);
+    }
+    assert_answered_at(get, Gate::ShuttingDown, Refusal::ShuttingDown);
+    let refused = text(answer_at(&head, Gate::ShuttingDown));
+    assert!(refused.starts_with("HTTP/1.1 503 ") && refused.ends_with("\r\n\r\n"));
+    assert_answered(&get.replace("GET", "POST"), Refusal::Method);
+    // A WebSocket may come up at any path, this one too.
+    let upgrade = UPGRADE.replace("/any/path?at=all", "/healthz");
+    let upgrade = answer(&upgrade).unwrap();
+    assert!(matches!(upgrade, Answer::Upgrade { .. }), "{upgrade:?}");
+}
+
+#[test]
+fn serves_metrics_and_nothing_else_on_their_port() {
+    let at = |request: &str| {
+        let (head, _) = parse_head(request.as_bytes()).unwrap().unwrap();
+        text(Ok(respond_with_metrics(&head, || "a 1\n".to_owned())))
+    };
+    let expected = "HTTP/1.1 200 OK\r\n\
+        Connection: close\r\n\
+        Cache-Control: no-store\r\n\
+        X-Content-Type-Options: nosniff\r\n\
+        Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n\
+        Content-Length: 4\r\n\
+        \r\n";
+    let get = "GET /metrics?a=b HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(at(get), format!("{expected}a 1\n"));
+    assert_eq!(at(&get.replace("GET", "HEAD")), expected);
+    let refused = |refusal: Refusal| String::from_utf8(refusal.response()).unwrap();
+    assert_eq!(at(&get.replace("GET", "POST")), refused(Refusal::Method));
+    for path in ["/", "/healthz", "/metrics/", "/app.js"] {
+        let other = get.replace("/metrics", path);
+        assert_eq!(at(&other), refused(Refusal::OnlyMetrics), "{path}");
+    }
+    let upgrade = UPGRADE.replace("/any/path", "/");
+    assert_eq!(at(&upgrade), refused(Refusal::OnlyMetrics));
+    // And they are nowhere else.
+    assert_answered(get, Refusal::NotFound);
+}
+
+#[test]
 fn rejects_other_methods() {
     for request in [
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n",
@@ -101,6 +159,8 @@ fn rejects_unknown_paths() {
         "/%61pp.js",
         "/APP.JS",
         "/app.js/",
+        "/healthz/",
+        "/Healthz",
         "https://a/x",
     ] {
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -57,6 +57,7 @@ fn every_refusal_is_a_complete_response_with_one_sentence() {
     for refusal in Refusal::ALL {
         let response = String::from_utf8(refusal.response()).unwrap();
         let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        assert!(STATUSES.contains(&refusal.status()), "{refusal:?}");
         let line = head.lines().next().unwrap();
         assert!(line.starts_with(&format!("HTTP/1.1 {} ", refusal.status())));
         assert!(line.len() > "HTTP/1.1 400 ".len(), "{line} has a reason");

@@ -2,11 +2,12 @@
 //!
 //! [`Config::load`] is pure: it gets the arguments and the environment, and neither prints nor exits; an [`Exit`] says
 //! what to print. It collects mistakes, so that one start shows all of them. Files are read later, by
-//! [`KeySource::read`] and [`crate::tls::load_identity`].
+//! [`KeySource::read`] and [`crate::certificates`].
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,8 +29,8 @@ use units::{GIB, KIB, MIB};
 pub struct Config {
     /// Where to accept connections.
     pub listen: Listen,
-    /// The operator's own certificate; without one the server is in local mode.
-    pub certificate: Option<CertificateFiles>,
+    /// The operator's own certificates, the default first; without one the server is in local mode.
+    pub certificates: Vec<CertificateFiles>,
     /// The shared key of the clients (A1.1, A2.1).
     pub key: KeySource,
     /// Messages kept per channel (M3.3): 0 (none) to 1 000 000.
@@ -116,8 +117,8 @@ impl Config {
         };
         let layer = Layer::of_flags(cli).over(Layer::of_variables(env));
 
-        let certificate = check.certificate(layer.tls_cert, layer.tls_key);
-        let local = certificate.is_none();
+        let certificates = check.certificates(layer.tls_cert, layer.tls_key);
+        let local = certificates.is_empty();
         let default_port = if local { LOCAL_PORT } else { TLS_PORT };
         let port = check.number(layer.port, u16::MIN..=u16::MAX, default_port);
         let listen = match layer.listen {
@@ -136,7 +137,7 @@ impl Config {
         let outbox = check.size(layer.outbox, 4 * KIB..=GIB, OUTBOX) as usize;
         let config = Config {
             listen,
-            certificate,
+            certificates,
             key,
             limit,
             history_channel_bytes,
@@ -182,7 +183,7 @@ impl Config {
 
     /// Whether the server makes its own certificate, for this machine.
     pub fn local_mode(&self) -> bool {
-        self.certificate.is_none()
+        self.certificates.is_empty()
     }
 
     /// What is allowed but should be known; one line each, for the log.
@@ -292,33 +293,64 @@ impl Check {
         Some((path, name))
     }
 
+    /// The names of files, and the name under which they were given: an option's each as it is, a variable's
+    /// separated by commas.
+    fn paths(&mut self, given: Option<Given>) -> Option<(Vec<PathBuf>, &'static str)> {
+        let Given { texts, name } = given?;
+        let separator = |byte: &u8| *byte == b',' && name.starts_with("MLES_");
+        let names = texts.iter().flat_map(|text| {
+            let bytes = text.as_bytes();
+            let several = bytes.iter().any(separator);
+            bytes
+                .split(separator)
+                .map(move |part| if several { part.trim_ascii() } else { part })
+        });
+        let paths: Vec<PathBuf> = names.map(|part| OsStr::from_bytes(part).into()).collect();
+        if paths.iter().any(|path| path.as_os_str().is_empty()) {
+            self.mistakes
+                .push(format!("{name}: the file's name is empty"));
+        }
+        Some((paths, name))
+    }
+
     /// Half a pair is a mistake, and yet no wish for local mode.
-    fn certificate(&mut self, cert: Option<Given>, key: Option<Given>) -> Option<CertificateFiles> {
-        match (self.path(cert), self.path(key)) {
-            (None, None) => None,
-            (Some((certificate, _)), Some((private_key, _))) => Some(CertificateFiles {
-                certificate,
-                private_key,
-            }),
-            (Some((certificate, name)), None) => {
+    fn certificates(
+        &mut self,
+        certificates: Option<Given>,
+        keys: Option<Given>,
+    ) -> Vec<CertificateFiles> {
+        let (certificates, keys) = match (self.paths(certificates), self.paths(keys)) {
+            (None, None) => return Vec::new(),
+            (Some((certificates, name)), Some((keys, key_name))) => {
+                if certificates.len() != keys.len() {
+                    self.mistakes.push(format!(
+                        "{name} and {key_name} don't match, {} and {}: give one private key for each certificate, in the same order",
+                        certificates.len(),
+                        keys.len()
+                    ));
+                }
+                (certificates, keys)
+            }
+            (Some((certificates, name)), None) => {
                 self.mistakes.push(format!(
                     "{name} needs the private key too: add --tls-key FILE"
                 ));
-                Some(CertificateFiles {
-                    certificate,
-                    private_key: PathBuf::new(),
-                })
+                (certificates, vec![PathBuf::new()])
             }
-            (None, Some((private_key, name))) => {
+            (None, Some((keys, name))) => {
                 self.mistakes.push(format!(
                     "{name} needs the certificate too: add --tls-cert FILE"
                 ));
-                Some(CertificateFiles {
-                    certificate: PathBuf::new(),
-                    private_key,
-                })
+                (vec![PathBuf::new()], keys)
             }
-        }
+        };
+        let pairs = certificates.into_iter().zip(keys);
+        pairs
+            .map(|(certificate, private_key)| CertificateFiles {
+                certificate,
+                private_key,
+            })
+            .collect()
     }
 
     fn key(&mut self, variable: Option<OsString>, file: Option<Given>) -> KeySource {

@@ -31,6 +31,13 @@ fn mistakes(result: Result<Config, Exit>) -> Vec<String> {
         .collect()
 }
 
+fn files(certificate: &str, private_key: &str) -> CertificateFiles {
+    CertificateFiles {
+        certificate: certificate.into(),
+        private_key: private_key.into(),
+    }
+}
+
 /// Arguments, environment, the one line of the refusal.
 type Case = (
     &'static str,
@@ -43,7 +50,7 @@ fn defaults() {
     let second = Duration::from_secs(1);
     let expected = Config {
         listen: Listen::Loopback { port: 8077 },
-        certificate: None,
+        certificates: Vec::new(),
         key: KeySource::None,
         limit: 200,
         history_channel_bytes: 8 << 20,
@@ -97,16 +104,12 @@ fn flag_before_variable_before_default() {
 
 #[test]
 fn every_setting_from_both_places() {
-    let files = CertificateFiles {
-        certificate: "c".into(),
-        private_key: "k".into(),
-    };
     let expected = Config {
         listen: Listen::Addresses(vec![
             "10.0.0.1:1".parse().unwrap(),
             "[::]:2".parse().unwrap(),
         ]),
-        certificate: Some(files),
+        certificates: vec![files("c", "k"), files("d", "l")],
         key: KeySource::File("f".into()),
         limit: 3,
         history_channel_bytes: 4,
@@ -124,14 +127,14 @@ fn every_setting_from_both_places() {
         per_ip_limit: NonZeroU32::new(16),
         threads: Some(17),
     };
-    let args = "--listen 10.0.0.1 --listen [::]:2 --port 1 --tls-cert c --tls-key k --key-file f --limit 3 \
+    let args = "--listen 10.0.0.1 --listen [::]:2 --port 1 --tls-cert c --tls-key k --tls-cert d --tls-key l --key-file f --limit 3 \
         --history-channel-bytes 4 --history-bytes 5 --max-message 6KiB --outbox 7MiB --replay-timeout 80ms \
         --handshake-timeout 9s --header-timeout 10 --ping-interval 11s --probe-timeout 12s --max-sessions 13 \
         --filelimit 14 --rate-limit 15 --per-ip-limit 16 --threads 17";
     assert_eq!(load(args, &[]).unwrap(), expected);
 
     let mut values =
-        "10.0.0.1,[::]:2 1 c k f 3 4 5 6KiB 7MiB 80ms 9s 10 11s 12s 13 14 15 16 17".split(' ');
+        "10.0.0.1,[::]:2 1 c,d k,l f 3 4 5 6KiB 7MiB 80ms 9s 10 11s 12s 13 14 15 16 17".split(' ');
     let env: Vec<(&str, &str)> = layer::VARIABLES
         .iter()
         .map(|name| (*name, values.next().unwrap()))
@@ -149,6 +152,24 @@ fn an_own_certificate_opens_the_server() {
     assert_eq!(
         load("--tls-cert c --tls-key k -p 0", &[]).unwrap().listen,
         Listen::Everywhere { port: 0 }
+    );
+}
+
+#[test]
+fn several_certificates_in_pairs() {
+    let pairs = [files("c", "k"), files("d", "l")];
+    let variables = [("MLES_TLS_CERT", "c, d"), ("MLES_TLS_KEY", "k,l")];
+    assert_eq!(load("", &variables).unwrap().certificates, pairs);
+    let split = "--tls-cert d --tls-cert c --tls-key l";
+    let config = load(&format!("{split} --tls-key k"), &variables).unwrap();
+    assert_eq!(config.certificates, [files("d", "l"), files("c", "k")]);
+    // An option names one file, whatever its name.
+    let config = load("--tls-cert c,d --tls-key k", &[]).unwrap();
+    assert_eq!(config.certificates, [files("c,d", "k")]);
+    let variables = [("MLES_TLS_CERT", "c,"), ("MLES_TLS_KEY", "k,l")];
+    assert_eq!(
+        mistakes(load("", &variables)),
+        ["MLES_TLS_CERT: the file's name is empty"]
     );
 }
 
@@ -201,7 +222,9 @@ fn refusals_in_full() {
         "is not a duration: give seconds, or a whole number with ms, s, m or h, such as 10s";
     let not_a_size =
         "is not a size: give bytes, or a whole number with KiB, MiB or GiB, such as 8MiB";
-    let table: [Case; 26] = [
+    let different =
+        "don't match, 2 and 1: give one private key for each certificate, in the same order";
+    let table: [Case; 28] = [
         ("--limit x", &[], "--limit: 'x' is not a whole number: give 0 to 1000000".into()),
         ("-l -1", &[], "--limit: '-1' is not a whole number: give 0 to 1000000".into()),
         ("-l 1000001", &[], "--limit: 1000001 is out of range: give 0 to 1000000".into()),
@@ -228,6 +251,16 @@ fn refusals_in_full() {
         ("", &[("MLES_PROBE_TIMEOUT", "soon")], format!("MLES_PROBE_TIMEOUT: 'soon' {not_a_duration}")),
         ("--tls-cert c", &[], "--tls-cert needs the private key too: add --tls-key FILE".into()),
         ("", &[("MLES_TLS_KEY", "k")], "MLES_TLS_KEY needs the certificate too: add --tls-cert FILE".into()),
+        (
+            "--tls-cert c --tls-key k --tls-cert d",
+            &[],
+            format!("--tls-cert and --tls-key {different}"),
+        ),
+        (
+            "--tls-key k",
+            &[("MLES_TLS_CERT", "c, d")],
+            format!("MLES_TLS_CERT and --tls-key {different}"),
+        ),
         ("", &[("MLES_KEY", "")], "MLES_KEY is empty: set it to the shared key, or unset it".into()),
         ("--key-file f", &[("MLES_KEY", "s")], "MLES_KEY and --key-file are both given: keep one of them".into()),
         (

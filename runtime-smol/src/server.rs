@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use async_signal::{Signal, Signals};
 use mles_sansio::{Event, Node};
+use runtime_common::certificates::Certificates;
 use runtime_common::config::Config;
 use runtime_common::limits::{Descriptors, Limits};
+use runtime_common::tls;
 use rustls::ServerConfig;
 use smol::stream::StreamExt;
 use smol::{Task, Timer};
 
+use crate::certificates;
 use crate::door::{self, Door};
 use crate::handover::Handover;
 use crate::listen::{self, Bound};
@@ -28,7 +31,7 @@ struct Server {
     others: Vec<Arc<Handover<Arrival>>>,
 }
 
-/// Serves until a signal ends it. `local` is the fingerprint of a certificate made here.
+/// Serves until a signal ends it.
 ///
 /// # Errors
 ///
@@ -36,10 +39,9 @@ struct Server {
 pub(crate) fn run(
     config: &Arc<Config>,
     descriptors: &Descriptors,
-    tls: &Arc<ServerConfig>,
+    certificates: Certificates,
     mut node: Node,
     bound: Bound,
-    local: Option<&str>,
 ) -> Result<(), String> {
     let limits = Limits {
         filelimit: descriptors.filelimit,
@@ -48,15 +50,16 @@ pub(crate) fn run(
         rate_limit: config.rate_limit,
     };
     let door = Arc::new(Door::new(limits, config.io_threads()));
-    let others = (1..config.io_threads()).map(|thread| spawn(thread, config, tls, &door));
+    let tls = tls::server_config(certificates.shown());
+    let others = (1..config.io_threads()).map(|thread| spawn(thread, config, &tls, &door));
     let server = Rc::new(Server {
-        own: Worker::new(0, config, tls, &door),
+        own: Worker::new(0, config, &tls, &door),
         others: others.collect::<Result<_, _>>()?,
         door,
     });
     smol::block_on(server.own.clone().executor.run(async {
-        let signals = Signals::new([Signal::Term, Signal::Int]);
-        let signals = signals.map_err(|error| format!("cannot listen for signals: {error}"))?;
+        let signals = listen_for(&[Signal::Term, Signal::Int])?;
+        let requests = listen_for(&[Signal::Hup])?;
         let executor = &server.own.executor;
         let accepting = bound.listeners.into_iter().map(|listener| {
             let server = server.clone();
@@ -65,7 +68,11 @@ pub(crate) fn run(
             }))
         });
         let accepting: Vec<_> = accepting.collect();
-        announce(&bound.addresses, local)?;
+        announce(
+            &bound.addresses,
+            certificates.local_fingerprint().as_deref(),
+        )?;
+        let watch = executor.spawn(certificates::watch(certificates, requests));
         let stop = executor.spawn(stop(server.clone(), signals, accepting));
         // A task like the connections', so that it has its turn among them.
         let inner = server.clone();
@@ -74,9 +81,13 @@ pub(crate) fn run(
             turn::run(io, &inner.others, &mut node, &Clock::new(), stopping).await;
         });
         turns.await;
-        drop(stop);
+        drop((stop, watch));
         Ok(())
     }))
+}
+
+fn listen_for(signals: &[Signal]) -> Result<Signals, String> {
+    Signals::new(signals).map_err(|error| format!("cannot listen for signals: {error}"))
 }
 
 /// Starts an I/O thread beside the node's.

@@ -2,14 +2,15 @@
 //!
 //! [`Config::load`] gets the arguments and the environment, and neither prints nor exits; an [`Exit`] says what to
 //! print. It collects mistakes, so that one start shows all of them. It reads the configuration file; the files that
-//! are named there are read later, by [`KeySource::read`] and [`crate::tls::load_identity`], and for `--check-config`.
+//! are named there are read later, by [`KeySource::read`] and [`crate::certificates`], and for `--check-config`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 mod cli;
@@ -35,8 +36,8 @@ use units::{GIB, KIB, MIB};
 pub struct Config {
     /// Where to accept connections.
     pub listen: Listen,
-    /// The operator's own certificate; without one the server is in local mode.
-    pub certificate: Option<CertificateFiles>,
+    /// The operator's own certificates, the default first; without one the server is in local mode.
+    pub certificates: Vec<CertificateFiles>,
     /// The shared key of the clients (A1.1, A2.1).
     pub key: KeySource,
     /// Messages kept per channel (M3.3): 0 (none) to 1 000 000.
@@ -84,7 +85,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// The PEM files of an own certificate.
+/// The PEM files of an own certificate. They may change at any time, see [`crate::certificates`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFiles {
     /// The chain, the server's own certificate first.
@@ -163,8 +164,8 @@ impl Config {
         check.incomplete |= document.damaged;
         check.mistakes.extend(document.mistakes());
 
-        let certificate = check.certificate(layer.tls_cert, layer.tls_key);
-        let local = certificate.is_none();
+        let certificates = check.certificates(layer.tls_cert, layer.tls_key);
+        let local = certificates.is_empty();
         let default_port = if local { LOCAL_PORT } else { TLS_PORT };
         let port = check.number(layer.port, u16::MIN..=u16::MAX, default_port);
         let listen = check.listen(layer.listen, local, port);
@@ -176,7 +177,7 @@ impl Config {
         let outbox = check.size(layer.outbox, 4 * KIB..=GIB, OUTBOX) as usize;
         let config = Config {
             listen,
-            certificate,
+            certificates,
             key,
             limit,
             history_channel_bytes,
@@ -221,7 +222,7 @@ impl Config {
 
     /// Whether the server makes its own certificate, for this machine.
     pub fn local_mode(&self) -> bool {
-        self.certificate.is_none()
+        self.certificates.is_empty()
     }
 
     /// What is allowed but should be known; one line each, for the log.
@@ -506,73 +507,106 @@ impl Check {
         }
     }
 
-    /// The name of a file. One in the configuration file starts from the directory of that.
+    /// The name of a file.
     fn path(&mut self, setting: Setting) -> Option<NamedFile> {
+        self.files(setting, false)?.pop()
+    }
+
+    /// The names of files, at least one: an option's and the configuration file's each as it is, a variable's
+    /// separated by commas.
+    fn paths(&mut self, setting: Setting) -> Option<Vec<NamedFile>> {
+        self.files(setting, true)
+    }
+
+    /// The names of one file or several. One in the configuration file starts from the directory of that; one that
+    /// is a mistake is empty.
+    fn files(&mut self, setting: Setting, several: bool) -> Option<Vec<NamedFile>> {
         let key = setting.key;
         let Some(given) = setting.given else {
             self.tell(key, "none", DEFAULT);
             return None;
         };
-        let text = match given.form {
-            Form::Untyped | Form::String => given.texts.last(),
-            Form::Integer | Form::Strings | Form::Other(_) => None,
+        let fits = match given.form {
+            Form::Untyped | Form::String => true,
+            Form::Strings => several,
+            Form::Integer | Form::Other(_) => false,
         };
-        let path = match text {
-            Some(text) if !text.is_empty() => Ok(given.directory.join(text)),
-            Some(_) => {
-                Err("the file's name is empty: give one, or leave the setting out".to_owned())
-            }
-            None => {
-                let form = given.form.name();
-                Err(format!("{form} is no file's name: give a string in quotes"))
-            }
+        let texts = if fits { &given.texts[..] } else { &[] };
+        let names = texts
+            .iter()
+            .flat_map(|text| names(text, several && given.in_variable()));
+        let path = |name: &OsStr| match name.is_empty() {
+            true => PathBuf::new(),
+            false => given.directory.join(name),
         };
-        let path = path.unwrap_or_else(|mistake| {
-            self.mistakes.push(format!("{}: {mistake}", given.name));
-            PathBuf::new()
-        });
-        let shown = if path == Path::new("") {
-            Path::new("?")
+        let mut paths: Vec<PathBuf> = names.map(path).collect();
+        let mut shown = paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect::<Vec<_>>()
+            .join(", ");
+        let mistake = if !fits {
+            paths = vec![PathBuf::new()];
+            let form = given.form.name();
+            let array = if several { ", or an array of such" } else { "" };
+            Some(format!(
+                "{form} is no file's name: give a string in quotes{array}"
+            ))
+        } else if paths.iter().any(|path| path.as_os_str().is_empty()) {
+            Some("the file's name is empty: give one, or leave the setting out".to_owned())
         } else {
-            &path
+            None
         };
-        self.tell(key, shown.display(), &given.origin);
-        Some(NamedFile::new(given.name, path))
+        if let Some(mistake) = mistake {
+            self.mistakes.push(format!("{}: {mistake}", given.name));
+            shown = "?".to_owned();
+        }
+        self.tell(key, shown, &given.origin);
+        let files = paths
+            .into_iter()
+            .map(|path| NamedFile::new(&given.name, path));
+        Some(files.collect())
     }
 
-    /// Half a pair is a mistake, and yet no wish for local mode.
-    fn certificate(&mut self, cert: Setting, key: Setting) -> Option<CertificateFiles> {
+    /// What is no pair is a mistake, and yet no wish for local mode.
+    fn certificates(&mut self, cert: Setting, key: Setting) -> Vec<CertificateFiles> {
         let beside = |it: &Setting, other| it.given.as_ref().map(|it| it.beside(other, "FILE"));
         let (add_key, add_cert) = (beside(&cert, "tls-key"), beside(&key, "tls-cert"));
-        let incomplete = self.incomplete;
-        let half = |name: &str, what, add: Option<String>| {
-            let add = add.unwrap_or_default();
-            (!incomplete).then(|| format!("{name} needs the {what} too: add {add}"))
+        let (certificates, keys) = (self.paths(cert), self.paths(key));
+        let name = |files: &Option<Vec<NamedFile>>| Some(files.as_ref()?.first()?.name.clone());
+        let (cert_name, key_name) = (name(&certificates), name(&keys));
+        let (certificates, keys) = (certificates.unwrap_or_default(), keys.unwrap_or_default());
+        let pair = |(certificate, private_key)| CertificateFiles {
+            certificate,
+            private_key,
         };
-        let none = || NamedFile::new("", "");
-        match (self.path(cert), self.path(key)) {
-            (None, None) => None,
-            (Some(certificate), Some(private_key)) => Some(CertificateFiles {
-                certificate,
-                private_key,
-            }),
-            (Some(certificate), None) => {
-                self.mistakes
-                    .extend(half(&certificate.name, "private key", add_key));
-                Some(CertificateFiles {
-                    certificate,
-                    private_key: none(),
-                })
-            }
-            (None, Some(private_key)) => {
-                self.mistakes
-                    .extend(half(&private_key.name, "certificate", add_cert));
-                Some(CertificateFiles {
-                    certificate: none(),
-                    private_key,
-                })
-            }
+        if certificates.len() == keys.len() {
+            return certificates.into_iter().zip(keys).map(pair).collect();
         }
+        let named = |file: &NamedFile| !file.path.as_os_str().is_empty();
+        let all_named = certificates.iter().chain(&keys).all(named);
+        let half = |name: String, what, add: Option<String>| {
+            let add = add.unwrap_or_default();
+            (!self.incomplete).then(|| format!("{name} needs the {what} too: add {add}"))
+        };
+        let mistake = match (cert_name, key_name) {
+            (None, None) => None,
+            (Some(name), None) => half(name, "private key", add_key),
+            (None, Some(name)) => half(name, "certificate", add_cert),
+            // How many there are is as uncertain as the names.
+            (Some(_), Some(_)) if !all_named => None,
+            (Some(name), Some(key_name)) => Some(format!(
+                "{name} and {key_name} don't match, {} and {}: give one private key for each certificate, in the same order",
+                certificates.len(),
+                keys.len()
+            )),
+        };
+        self.mistakes.extend(mistake);
+        // Nobody knows what belongs together.
+        let none = || NamedFile::new("", "");
+        let certificates = certificates.into_iter().map(|file| (file, none()));
+        let keys = keys.into_iter().map(|file| (none(), file));
+        certificates.chain(keys).map(pair).collect()
     }
 
     fn key(&mut self, variable: Option<OsString>, file: Setting) -> KeySource {
@@ -599,6 +633,14 @@ impl Check {
         self.tell("key", value, origin);
         source
     }
+}
+
+/// The names of files in a text: only a variable can hold several.
+fn names(text: &OsStr, in_variable: bool) -> impl Iterator<Item = &OsStr> {
+    let separator = move |byte: &u8| in_variable && *byte == b',';
+    let several = text.as_bytes().iter().any(separator);
+    let parts = text.as_bytes().split(separator);
+    parts.map(move |part| OsStr::from_bytes(if several { part.trim_ascii() } else { part }))
 }
 
 /// The variable of the configuration file.

@@ -240,7 +240,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long it is valid: browsers refuse more than 398 days.
 const VALID: Duration = DAY.saturating_mul(365);
 /// How long before its end it is renewed.
-const RENEWED: Duration = DAY.saturating_mul(30);
+pub(crate) const RENEWED: Duration = DAY.saturating_mul(30);
 /// How long ago it began, for clients whose clock is behind.
 const BACKDATED: Duration = DAY;
 

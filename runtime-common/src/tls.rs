@@ -2,6 +2,7 @@
 //!
 //! TLS 1.2 and 1.3, ring, ALPN `http/1.1`, no client certificates, nothing remembered between connections (T1).
 //! rustls itself fails the handshake of a client that offers ALPN without `http/1.1`; a client that offers none is fine.
+//! Which certificate a client is shown is the business of [`Identities`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,16 +13,21 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{CertificateError, Error, NoKeyLog, RootCertStore, ServerConfig};
 
 use crate::config::NamedFile;
 
+mod identities;
+
+pub use identities::Identities;
+
 /// A certificate chain with its private key: what a server shows. `Debug` shows neither.
 #[derive(Clone)]
 pub struct Identity {
     certified: Arc<CertifiedKey>,
+    ends: SystemTime,
     warnings: Vec<String>,
 }
 
@@ -40,11 +46,12 @@ impl Identity {
         let Some(own) = chain.first() else {
             return Err(IdentityError::NoCertificate);
         };
-        ParsedCertificate::try_from(own).map_err(|_| IdentityError::BadCertificate)?;
-        let warnings = warnings(&chain, now);
+        let ends = ends(own).ok_or(IdentityError::BadCertificate)?;
+        let warnings = warnings(&chain, ends, now);
         match CertifiedKey::from_der(chain, key, &provider()) {
             Ok(certified) => Ok(Identity {
                 certified: Arc::new(certified),
+                ends,
                 warnings,
             }),
             Err(Error::InconsistentKeys(_)) => Err(IdentityError::OtherKey),
@@ -58,14 +65,25 @@ impl Identity {
         &self.certified.cert[0]
     }
 
-    /// What clients may refuse about the certificate; one line each, for the log.
+    /// The last second in which clients take the server's own certificate.
+    pub fn ends(&self) -> SystemTime {
+        self.ends
+    }
+
+    /// Whether clients are shown the same as with the other.
+    pub fn shows_the_same(&self, other: &Identity) -> bool {
+        // The key is that of the first certificate.
+        self.certified.cert == other.certified.cert
+    }
+
+    /// What clients may refuse about the certificate, but that it has ended; one line each, for the log.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Whether it was of use until some time before `now`; one of the warnings says so.
-    pub fn has_expired(&self) -> bool {
-        self.warnings.iter().any(|line| line == EXPIRED)
+    /// Whether one of the warnings is that an issuer's certificate has ended.
+    pub(crate) fn has_expired_issuer(&self) -> bool {
+        self.warnings.iter().any(|line| line == ISSUER_EXPIRED)
     }
 }
 
@@ -90,18 +108,18 @@ pub enum IdentityError {
     OtherKey,
 }
 
-/// The configuration of a server with this identity.
-pub fn server_config(identity: Identity) -> Arc<ServerConfig> {
+/// The configuration of a server that shows these, also what replaces them later.
+pub fn server_config(identities: &Arc<Identities>) -> Arc<ServerConfig> {
     // Building fails only if the provider has no cipher suite for a version.
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13, &TLS12])
         .expect("ring has cipher suites for TLS 1.2 and 1.3")
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified)));
+        .with_cert_resolver(identities.clone());
     config.alpn_protocols = vec![ALPN.to_vec()]; // T1.3
     // No resumption: tickets cost two sealed messages in each handshake, a cache costs memory for clients that are
     // gone, and either keeps secrets that open a recorded connection later. A Mles connection is made once and lives
-    // long, so that there is little to gain.
+    // long, so that there is little to gain. And so every connection is shown the certificate of its own time.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     // Without resumption there is no early data, which could be replayed; be explicit all the same.
@@ -180,9 +198,24 @@ pub(crate) fn unix(now: SystemTime) -> UnixTime {
     UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))
 }
 
+/// When a certificate ends; `None` if it is damaged.
+fn ends(certificate: &CertificateDer<'static>) -> Option<SystemTime> {
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    // rustls reads the date, but tells it only of a certificate that has ended, which it checks first.
+    let late = UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX));
+    let roots = RootCertStore::empty();
+    let checked = verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &[], late, &[]);
+    let Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) =
+        checked
+    else {
+        return None;
+    };
+    UNIX_EPOCH.checked_add(Duration::from_secs(not_after.as_secs()))
+}
+
 /// What a client's check would find that does not depend on whom it trusts: taking the chain's last certificate as
 /// trusted, a good chain passes; an unknown issuer is none of our business (a private root need not be in the file).
-fn warnings(chain: &[CertificateDer<'static>], now: SystemTime) -> Vec<String> {
+fn warnings(chain: &[CertificateDer<'static>], ends: SystemTime, now: SystemTime) -> Vec<String> {
     let Some((own, rest)) = chain.split_first() else {
         return Vec::new();
     };
@@ -199,14 +232,17 @@ fn warnings(chain: &[CertificateDer<'static>], now: SystemTime) -> Vec<String> {
         error,
         CertificateError::Expired | CertificateError::ExpiredContext { .. }
     );
+    let own = now > ends;
     let early = matches!(
         error,
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }
     );
     // rustls has no variant of its own for it.
     let authority = format!("{error:?}").contains("CaUsedAsEndEntity");
-    let line = if expired {
-        EXPIRED
+    let line = if expired && own {
+        return Vec::new(); // Not once but each day, see `certificates`.
+    } else if expired {
+        ISSUER_EXPIRED
     } else if early {
         "the certificate is not valid yet: clients will refuse it; check this machine's clock"
     } else if authority {
@@ -222,7 +258,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-const EXPIRED: &str = "the certificate has expired: clients will refuse it; renew it";
+const ISSUER_EXPIRED: &str = "the certificate of an issuer in the file has expired: clients will refuse it; get the file again";
 
 /// The only protocol that is offered (T1.3).
 const ALPN: &[u8] = b"http/1.1";

@@ -7,13 +7,14 @@ use std::time::SystemTime;
 
 use mles_sansio::{Node, Seed};
 use monitor::Outlets;
+use runtime_common::certificates::{Certificates, Remark};
 use runtime_common::config::{self, Config, LogFormat};
 use runtime_common::limits;
-use runtime_common::local_certificate::{self, Origin};
-use runtime_common::tls::{self, Identity};
+use runtime_common::local_certificate;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
+mod certificates;
 mod door;
 mod driver;
 mod handover;
@@ -70,8 +71,8 @@ fn start(config: &Arc<Config>) -> Result<(), String> {
     // What can fail comes first: a start that fails says one line.
     let key = config.key.read()?;
     let bound = listen::bind(&config.listen)?;
-    let identity = identity(config)?;
-    let fingerprint = tls::fingerprint(identity.certificate());
+    let (certificates, remarks) = certificates(config)?;
+    certificates::log(remarks);
     for name in config::unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
         tracing::warn!("unknown environment variable {name}: see mles --help");
     }
@@ -102,42 +103,17 @@ fn start(config: &Arc<Config>) -> Result<(), String> {
         },
         &Seed(seed),
     );
-    let tls = tls::server_config(identity);
     tracing::debug!("node {}", node.uid());
-    let local = config.local_mode().then_some(fingerprint);
-    server::run(
-        config,
-        &descriptors,
-        &tls,
-        node,
-        bound,
-        outlets,
-        local.as_deref(),
-    )
+    server::run(config, &descriptors, certificates, node, bound, outlets)
 }
 
-/// The server's certificate: the operator's own, or one made for this machine.
-fn identity(config: &Config) -> Result<Identity, String> {
+/// The server's certificates: the operator's own, or one made for this machine.
+fn certificates(config: &Config) -> Result<(Certificates, Vec<Remark>), String> {
     let now = SystemTime::now();
-    let Some(files) = &config.certificate else {
+    if config.local_mode() {
         let directory = local_certificate::data_directory(&|name| std::env::var_os(name));
-        let host = local_certificate::host_name();
-        let made = local_certificate::local_certificate(directory.as_deref(), now, host.as_deref());
-        let (identity, origin) = made?;
-        match origin {
-            Origin::Kept(path) => tracing::debug!("certificate from {}", path.display()),
-            Origin::Made { path, why } => {
-                tracing::info!("made a certificate ({why}), kept in {}", path.display());
-            }
-            Origin::InMemory(why) => {
-                tracing::warn!("made a certificate that ends with this process: {why}");
-            }
-        }
-        return Ok(identity);
-    };
-    let identity = tls::load_identity(&files.certificate, &files.private_key, now)?;
-    for warning in identity.warnings() {
-        tracing::warn!("{warning}");
+        Certificates::local(directory, local_certificate::host_name(), now)
+    } else {
+        Certificates::own(&config.certificates, now)
     }
-    Ok(identity)
 }

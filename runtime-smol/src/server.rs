@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use async_signal::{Signal, Signals};
 use mles_sansio::{Event, Node};
+use runtime_common::certificates::Certificates;
 use runtime_common::config::Config;
 use runtime_common::limits::{Descriptors, Limits};
+use runtime_common::tls;
 use rustls::ServerConfig;
 use smol::stream::StreamExt;
 use smol::{Task, Timer};
 
+use crate::certificates;
 use crate::door::{self, Door};
 use crate::handover::Handover;
 use crate::listen::{self, Bound};
@@ -30,7 +33,7 @@ struct Server {
     others: Vec<Arc<Handover<Arrival>>>,
 }
 
-/// Serves until a signal ends it. `local` is the fingerprint of a certificate made here.
+/// Serves until a signal ends it.
 ///
 /// # Errors
 ///
@@ -38,11 +41,10 @@ struct Server {
 pub(crate) fn run(
     config: &Arc<Config>,
     descriptors: &Descriptors,
-    tls: &Arc<ServerConfig>,
+    certificates: Certificates,
     mut node: Node,
     bound: Bound,
     outlets: Outlets,
-    local: Option<&str>,
 ) -> Result<(), String> {
     let limits = Limits {
         filelimit: descriptors.filelimit,
@@ -51,16 +53,17 @@ pub(crate) fn run(
         rate_limit: config.rate_limit,
     };
     let door = Arc::new(Door::new(limits, config.io_threads()));
-    let others = (1..config.io_threads()).map(|thread| spawn(thread, config, tls, &door));
+    let tls = tls::server_config(certificates.shown());
+    let others = (1..config.io_threads()).map(|thread| spawn(thread, config, &tls, &door));
     let server = Rc::new(Server {
-        own: Worker::new(0, config, tls, &door),
+        own: Worker::new(0, config, &tls, &door),
         monitor: Monitor::new(&door, config.history_bytes),
         others: others.collect::<Result<_, _>>()?,
         door,
     });
     smol::block_on(server.own.clone().executor.run(async {
-        let signals = Signals::new([Signal::Term, Signal::Int]);
-        let signals = signals.map_err(|error| format!("cannot listen for signals: {error}"))?;
+        let signals = listen_for(&[Signal::Term, Signal::Int])?;
+        let requests = listen_for(&[Signal::Hup])?;
         let executor = &server.own.executor;
         let accepting = bound.listeners.into_iter().map(|listener| {
             let server = server.clone();
@@ -69,9 +72,12 @@ pub(crate) fn run(
             }))
         });
         let accepting: Vec<_> = accepting.collect();
-        let monitor = &server.monitor;
-        let _telling = monitor.clone().tell(executor, outlets);
-        announce(&bound.addresses, local)?;
+        let _telling = server.monitor.clone().tell(executor, outlets);
+        announce(
+            &bound.addresses,
+            certificates.local_fingerprint().as_deref(),
+        )?;
+        let watch = executor.spawn(certificates::watch(certificates, requests));
         let stop = executor.spawn(stop(server.clone(), signals, accepting));
         // A task like the connections', so that it has its turn among them.
         let inner = server.clone();
@@ -81,9 +87,13 @@ pub(crate) fn run(
             turn::run(io, others, &mut node, &Clock::new(), stopping, tally).await;
         });
         turns.await;
-        drop(stop);
+        drop((stop, watch));
         Ok(())
     }))
+}
+
+fn listen_for(signals: &[Signal]) -> Result<Signals, String> {
+    Signals::new(signals).map_err(|error| format!("cannot listen for signals: {error}"))
 }
 
 /// Starts an I/O thread beside the node's.

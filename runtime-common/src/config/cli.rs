@@ -37,7 +37,10 @@ pub(super) struct Cli {
     )]
     pub(super) port: Option<OsString>,
 
-    /// Certificate chain, PEM, the server's own certificate first; needs --tls-key.
+    /// Certificate chain, PEM, the server's own certificate first; needs --tls-key. Repeatable:
+    /// clients get the first that is for the name they ask for, else the first of all.
+    /// MLES_TLS_CERT and MLES_TLS_KEY take lists separated by commas. New files are taken in
+    /// while the server runs, within seconds or at once on SIGHUP.
     /// Without it the server makes a certificate for this machine and accepts only from it.
     #[arg(
         long,
@@ -45,11 +48,17 @@ pub(super) struct Cli {
         help_heading = "Address and certificate",
         verbatim_doc_comment
     )]
-    pub(super) tls_cert: Option<OsString>,
+    pub(super) tls_cert: Vec<OsString>,
 
-    /// Private key of the certificate, PEM; needs --tls-cert.
-    #[arg(long, value_name = "FILE", help_heading = "Address and certificate")]
-    pub(super) tls_key: Option<OsString>,
+    /// Private key of the certificate, PEM; needs --tls-cert. Repeatable, in the same
+    /// order as the certificates.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Address and certificate",
+        verbatim_doc_comment
+    )]
+    pub(super) tls_key: Vec<OsString>,
 
     /// File whose first line is the shared key that clients must prove to know.
     /// Or set MLES_KEY to the key itself; not both. [default: no key, everybody may join]

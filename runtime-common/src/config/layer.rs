@@ -60,6 +60,11 @@ impl Given {
         })
     }
 
+    /// Whether it stands in a variable, which has one text for everything.
+    pub(super) fn in_variable(&self) -> bool {
+        self.form == Form::Untyped && self.origin.starts_with("MLES_")
+    }
+
     /// How the setting of this key is added where this one stands.
     pub(super) fn beside(&self, key: &str, value: &str) -> String {
         match self.form {

@@ -6,7 +6,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::SystemTime;
 
-use super::{Exit, KeySource, NamedFile, Read, layer, unknown_variables};
+use super::{CertificateFiles, Exit, KeySource, NamedFile, Read, layer, unknown_variables};
+use crate::certificates::ending;
 use crate::tls;
 
 /// What a setting is in the end, and where that was written.
@@ -50,27 +51,45 @@ pub(super) fn check(read: Read, names: impl Iterator<Item = OsString>, now: Syst
         mistakes.extend(config.key.read().err());
         warnings.extend(open_to_all(file));
     }
-    if let Some(files) = &config.certificate {
-        if named(&files.certificate) && named(&files.private_key) {
-            match tls::load_identity(&files.certificate, &files.private_key, now) {
-                Err(mistake) => mistakes.push(mistake),
+    for files in &config.certificates {
+        let CertificateFiles {
+            certificate,
+            private_key,
+        } = files;
+        if named(certificate) && named(private_key) {
+            match tls::load_identity(certificate, private_key, now) {
+                Err(mistake) => add(&mut mistakes, mistake),
                 Ok(identity) => {
-                    let lines = identity.warnings().iter();
-                    let lines = lines.map(|line| format!("{}: {line}", files.certificate.name));
-                    if identity.has_expired() {
-                        mistakes.extend(lines);
-                    } else {
-                        warnings.extend(lines);
+                    let (name, path) = (&certificate.name, certificate.path.display());
+                    let end = ending(identity.ends(), now);
+                    let end = end.map(|state| format!("the certificate {state}; renew it"));
+                    let expired = identity.ends() < now || identity.has_expired_issuer();
+                    for line in identity.warnings().iter().cloned().chain(end) {
+                        let to = if expired {
+                            &mut mistakes
+                        } else {
+                            &mut warnings
+                        };
+                        add(to, format!("{name}: '{path}': {line}"));
                     }
                 }
             }
         }
-        warnings.extend(open_to_all(&files.private_key));
+        if let Some(warning) = open_to_all(private_key) {
+            add(&mut warnings, warning);
+        }
     }
     Exit {
         code: if mistakes.is_empty() { 0 } else { 2 },
         stdout: table(values),
         stderr: lines("warning", &warnings) + &lines("error", &mistakes),
+    }
+}
+
+/// Adds a line, once: certificates may share a file.
+fn add(lines: &mut Vec<String>, line: String) {
+    if !lines.contains(&line) {
+        lines.push(line);
     }
 }
 

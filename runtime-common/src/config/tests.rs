@@ -48,7 +48,7 @@ fn defaults() {
     let second = Duration::from_secs(1);
     let expected = Config {
         listen: Listen::Loopback { port: 8077 },
-        certificate: None,
+        certificates: Vec::new(),
         key: KeySource::None,
         limit: 200,
         history_channel_bytes: 8 << 20,
@@ -104,16 +104,16 @@ fn flag_before_variable_before_default() {
 
 /// A setting of each kind, and where its files are said to be named.
 fn every_setting(cert: &str, key: &str, key_file: &str) -> Config {
-    let files = CertificateFiles {
-        certificate: NamedFile::new(cert, "/c"),
-        private_key: NamedFile::new(key, "/k"),
+    let files = |certificate, private_key| CertificateFiles {
+        certificate: NamedFile::new(cert, certificate),
+        private_key: NamedFile::new(key, private_key),
     };
     Config {
         listen: Listen::Addresses(vec![
             "10.0.0.1:1".parse().unwrap(),
             "[::]:2".parse().unwrap(),
         ]),
-        certificate: Some(files),
+        certificates: vec![files("/c", "/k"), files("/d", "/l")],
         key: KeySource::File(NamedFile::new(key_file, "/f")),
         limit: 3,
         history_channel_bytes: 4,
@@ -137,7 +137,7 @@ fn every_setting(cert: &str, key: &str, key_file: &str) -> Config {
 
 #[test]
 fn every_setting_from_each_place() {
-    let args = "--listen 10.0.0.1 --listen [::]:2 --port 1 --tls-cert /c --tls-key /k --key-file /f --limit 3 \
+    let args = "--listen 10.0.0.1 --listen [::]:2 --port 1 --tls-cert /c --tls-key /k --tls-cert /d --tls-key /l --key-file /f --limit 3 \
         --history-channel-bytes 4 --history-bytes 5 --max-message 6KiB --outbox 7MiB --replay-timeout 80ms \
         --handshake-timeout 9s --header-timeout 10 --ping-interval 11s --probe-timeout 12s --max-sessions 13 \
         --filelimit 14 --rate-limit 15 --per-ip-limit 16 --threads 17 --log-format json --metrics 18";
@@ -145,7 +145,7 @@ fn every_setting_from_each_place() {
     assert_eq!(load(args, &[]).unwrap(), expected);
 
     let mut values =
-        "10.0.0.1,[::]:2 1 /c /k /f 3 4 5 6KiB 7MiB 80ms 9s 10 11s 12s 13 14 15 16 17 json 18"
+        "10.0.0.1,[::]:2 1 /c,/d /k,/l /f 3 4 5 6KiB 7MiB 80ms 9s 10 11s 12s 13 14 15 16 17 json 18"
             .split(' ');
     let env: Vec<(&str, &str)> = layer::VARIABLES
         .iter()
@@ -155,7 +155,7 @@ fn every_setting_from_each_place() {
     let expected = every_setting("MLES_TLS_CERT", "MLES_TLS_KEY", "MLES_KEY_FILE");
     assert_eq!(load("", &env).unwrap(), expected);
 
-    let mut values = "['10.0.0.1', '[::]:2'] 1 '/c' '/k' '/f' 3 4 5 '6KiB' '7MiB' '80ms' '9s' 10 '11s' '12s' 13 14 15 16 17 'json' 18"
+    let mut values = "['10.0.0.1', '[::]:2'] 1 ['/c', '/d'] ['/k', '/l'] '/f' 3 4 5 '6KiB' '7MiB' '80ms' '9s' 10 '11s' '12s' 13 14 15 16 17 'json' 18"
         .replace("', '", "','")
         .split(' ')
         .map(str::to_owned)
@@ -183,6 +183,65 @@ fn an_own_certificate_opens_the_server() {
         load("--tls-cert c --tls-key k -p 0", &[]).unwrap().listen,
         Listen::Everywhere { port: 0 }
     );
+}
+
+/// Their paths, and where they are named.
+fn pairs(config: &Config) -> Vec<[(&str, &str); 2]> {
+    fn named(file: &NamedFile) -> (&str, &str) {
+        (file.path.to_str().unwrap(), &file.name)
+    }
+    let pairs = config.certificates.iter();
+    pairs
+        .map(|pair| [named(&pair.certificate), named(&pair.private_key)])
+        .collect()
+}
+
+#[test]
+fn several_certificates_in_pairs() {
+    let variables = [("MLES_TLS_CERT", "c, d"), ("MLES_TLS_KEY", "k,l")];
+    let (cert, key) = ("MLES_TLS_CERT", "MLES_TLS_KEY");
+    let config = load("", &variables).unwrap();
+    let expected = [[("c", cert), ("k", key)], [("d", cert), ("l", key)]];
+    assert_eq!(pairs(&config), expected);
+    let (cert, key) = ("--tls-cert", "--tls-key");
+    let split = "--tls-cert d --tls-cert c --tls-key l --tls-key k";
+    let config = load(split, &variables).unwrap();
+    let expected = [[("d", cert), ("l", key)], [("c", cert), ("k", key)]];
+    assert_eq!(pairs(&config), expected);
+    // An option names one file, whatever its name.
+    let config = load("--tls-cert c,d --tls-key k", &[]).unwrap();
+    assert_eq!(pairs(&config), [[("c,d", cert), ("k", key)]]);
+    for texts in [("c,", "k,l"), ("c,", "k"), (",", "k"), (" ,d", "k,l")] {
+        let variables = [("MLES_TLS_CERT", texts.0), ("MLES_TLS_KEY", texts.1)];
+        assert_eq!(
+            mistakes(load("", &variables)),
+            ["MLES_TLS_CERT: the file's name is empty: give one, or leave the setting out"]
+        );
+    }
+}
+
+/// One as it is, or several; what is relative starts from the file's directory.
+#[test]
+fn certificates_in_the_file() {
+    let dir = TestDir::new();
+    let text = "tls-key = ['k,1', '/l']\n\ntls-cert = [\n  'c 1',\n  'sub/d',\n]\n";
+    // Named like a variable, and yet none.
+    let path = dir.file("MLES_m.toml", text).display().to_string();
+    let config = load(&format!("--config {path}"), &[]).unwrap();
+    let (cert, key) = (format!("{path}:3: tls-cert"), format!("{path}:1: tls-key"));
+    let at = |name| dir.path().join(name).display().to_string();
+    let (c, d, k) = (at("c 1"), at("sub/d"), at("k,1"));
+    let expected = [
+        [(&c[..], &cert[..]), (&k[..], &key[..])],
+        [(&d[..], &cert[..]), ("/l", &key[..])],
+    ];
+    assert_eq!(pairs(&config), expected);
+    // One by one, over places.
+    let text = "tls-cert = 'c 1'\ntls-key = 'none'\n";
+    let path = dir.file("m.toml", text).display().to_string();
+    let config = load(&format!("--config {path} --tls-key k"), &[]).unwrap();
+    let cert = format!("{path}:1: tls-cert");
+    assert_eq!(pairs(&config), [[(&c[..], &cert[..]), ("k", "--tls-key")]]);
 }
 
 #[test]
@@ -234,7 +293,9 @@ fn refusals_in_full() {
         "is not a duration: give seconds, or a whole number with ms, s, m or h, such as 10s";
     let not_a_size =
         "is not a size: give bytes, or a whole number with KiB, MiB or GiB, such as 8MiB";
-    let table: [Case; 27] = [
+    let different =
+        "don't match, 2 and 1: give one private key for each certificate, in the same order";
+    let table: [Case; 29] = [
         ("--limit x", &[], "--limit: 'x' is not a whole number: give 0 to 1000000".into()),
         ("-l -1", &[], "--limit: '-1' is not a whole number: give 0 to 1000000".into()),
         ("-l 1000001", &[], "--limit: 1000001 is out of range: give 0 to 1000000".into()),
@@ -266,6 +327,16 @@ fn refusals_in_full() {
         ("", &[("MLES_PROBE_TIMEOUT", "soon")], format!("MLES_PROBE_TIMEOUT: 'soon' {not_a_duration}")),
         ("--tls-cert c", &[], "--tls-cert needs the private key too: add --tls-key FILE".into()),
         ("", &[("MLES_TLS_KEY", "k")], "MLES_TLS_KEY needs the certificate too: add --tls-cert FILE".into()),
+        (
+            "--tls-cert c --tls-key k --tls-cert d",
+            &[],
+            format!("--tls-cert and --tls-key {different}"),
+        ),
+        (
+            "--tls-key k",
+            &[("MLES_TLS_CERT", "c, d")],
+            format!("MLES_TLS_CERT and --tls-key {different}"),
+        ),
         ("", &[("MLES_KEY", "")], "MLES_KEY is empty: set it to the shared key, or unset it".into()),
         ("--key-file f", &[("MLES_KEY", "s")], "MLES_KEY and --key-file are both given: keep one of them".into()),
         (

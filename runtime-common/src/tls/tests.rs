@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::ServerName;
 use rustls::{
-    ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, ServerConnection,
-    SupportedProtocolVersion,
+    ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, ProtocolVersion,
+    ServerConnection, SignatureScheme, SupportedProtocolVersion,
 };
 
 use super::*;
@@ -59,13 +60,24 @@ fn client(
     Arc::new(config)
 }
 
+fn server(identity: &Identity) -> Arc<ServerConfig> {
+    server_config(&Arc::new(Identities::new(vec![identity.clone()])))
+}
+
 /// Moves records between the two until both are done or one fails.
 fn handshake(
     client: Arc<ClientConfig>,
     server: Arc<ServerConfig>,
 ) -> Result<(ClientConnection, ServerConnection), Error> {
-    let mut client =
-        ClientConnection::new(client, ServerName::try_from("localhost").unwrap()).unwrap();
+    handshake_with("localhost", client, server)
+}
+
+fn handshake_with(
+    name: &'static str,
+    client: Arc<ClientConfig>,
+    server: Arc<ServerConfig>,
+) -> Result<(ClientConnection, ServerConnection), Error> {
+    let mut client = ClientConnection::new(client, ServerName::try_from(name).unwrap()).unwrap();
     let mut server = ServerConnection::new(server).unwrap();
     while client.wants_write() || server.wants_write() {
         let mut wire = Vec::new();
@@ -95,7 +107,7 @@ fn handshake(
 fn alpn_in_both_versions() {
     let (certificate, key) = pair(|_| ());
     let identity = load(&certificate, &key).unwrap();
-    let server = server_config(identity.clone());
+    let server = server(&identity);
     for (version, name) in [
         (&TLS12, ProtocolVersion::TLSv1_2),
         (&TLS13, ProtocolVersion::TLSv1_3),
@@ -127,7 +139,7 @@ fn alpn_in_both_versions() {
 fn nothing_is_resumed() {
     let (certificate, key) = pair(|_| ());
     let identity = load(&certificate, &key).unwrap();
-    let server = server_config(identity.clone());
+    let server = server(&identity);
     for version in [&TLS12, &TLS13] {
         let client = client(&identity, version, &["http/1.1"]);
         for _ in 0..3 {
@@ -141,7 +153,7 @@ fn nothing_is_resumed() {
 #[test]
 fn older_versions_are_not_offered() {
     let (certificate, key) = pair(|_| ());
-    let config = server_config(load(&certificate, &key).unwrap());
+    let config = server(&load(&certificate, &key).unwrap());
     let versions: Vec<_> = config
         .crypto_provider()
         .cipher_suites
@@ -286,14 +298,188 @@ fn warns_of_what_clients_refuse() {
           make it with openssl req -x509 -addext basicConstraints=critical,CA:FALSE"
         ]
     );
-    assert_eq!(
-        warning(|params| params.not_after = rcgen::date_time_ymd(2020, 1, 1)),
-        ["the certificate has expired: clients will refuse it; renew it"]
-    );
+    // Not here, but each day.
+    let (certificate, key) = pair(|params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
+    let expired = load(&certificate, &key).unwrap();
+    assert_eq!(expired.warnings(), [] as [String; 0]);
+    let midnight = UNIX_EPOCH + Duration::from_secs(1_577_836_800);
+    assert_eq!(expired.ends(), midnight);
     assert_eq!(
         warning(|params| params.not_before = rcgen::date_time_ymd(3000, 1, 1)),
         ["the certificate is not valid yet: clients will refuse it; check this machine's clock"]
     );
+}
+
+#[test]
+fn warns_of_an_issuer_that_has_expired() {
+    let (authority, issuer) = {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, "root");
+        let key = KeyPair::generate().unwrap();
+        let root = params.self_signed(&key).unwrap();
+        (root, rcgen::Issuer::new(params, key))
+    };
+    let mut params = CertificateParams::new([]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "between");
+    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let between_key = KeyPair::generate().unwrap();
+    let between = params.signed_by(&between_key, &issuer).unwrap();
+    let issuer = rcgen::Issuer::new(params, between_key);
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(["localhost".to_owned()])
+        .unwrap()
+        .signed_by(&key, &issuer)
+        .unwrap();
+    let chain = leaf.pem() + &between.pem() + &authority.pem();
+    assert_eq!(
+        load(&chain, &key.serialize_pem()).unwrap().warnings(),
+        [
+            "the certificate of an issuer in the file has expired: clients will refuse it; get the file again"
+        ]
+    );
+}
+
+#[test]
+fn a_certificate_that_ends_before_it_begins_is_refused() {
+    let (certificate, key) = pair(|params| {
+        params.not_before = rcgen::date_time_ymd(2021, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    });
+    assert_eq!(
+        load(&certificate, &key).unwrap_err(),
+        "--tls-cert: the first certificate in 'CERT' is damaged or not X.509 version 3: get the file again"
+    );
+}
+
+/// Identities for these names, one each.
+fn identities(names: &[&[&str]]) -> Vec<Identity> {
+    let of = |names: &&[&str]| {
+        let (certificate, key) = pair(|params| {
+            let names = names.iter().map(|name| (*name).to_owned());
+            params.subject_alt_names = CertificateParams::new(names.collect::<Vec<_>>())
+                .unwrap()
+                .subject_alt_names;
+        });
+        load(&certificate, &key).unwrap()
+    };
+    names.iter().map(of).collect()
+}
+
+#[test]
+fn the_first_that_is_for_the_name_else_the_first() {
+    let all = identities(&[
+        &["first.example", "192.0.2.1"],
+        &["a.example.org", "second.example"],
+        &["*.example.org", "example.net"],
+        &["b.example.org", "192.0.2.2"],
+    ]);
+    let server = server_config(&Arc::new(Identities::new(all.clone())));
+    let cases = [
+        ("first.example", 0),
+        ("second.example", 1),
+        ("Second.EXAMPLE", 1),
+        ("a.example.org", 1),
+        ("c.example.org", 2),
+        ("example.net", 2),
+        // In the order given, also where a later one is closer.
+        ("b.example.org", 2),
+        // A wildcard is one label, and not none.
+        ("c.b.example.org", 0),
+        ("example.org", 0),
+        ("unknown.example", 0),
+        // A client sends no address.
+        ("192.0.2.1", 0),
+        ("192.0.2.2", 0),
+    ];
+    for (name, expected) in cases {
+        for version in [&TLS12, &TLS13] {
+            let client = anyone(version);
+            let (client, _) = handshake_with(name, client, server.clone()).unwrap();
+            let shown = &client.peer_certificates().unwrap()[0];
+            let at = all.iter().position(|one| one.certificate() == shown);
+            assert_eq!(at, Some(expected), "{name}");
+        }
+    }
+}
+
+#[test]
+fn replaced_for_the_handshakes_that_begin_later() {
+    let all = identities(&[&["a.example"], &["b.example"], &["b.example"]]);
+    let identities = Arc::new(Identities::new(all[..2].to_vec()));
+    let server = server_config(&identities);
+    let shown = |name| {
+        let (client, _) = handshake_with(name, anyone(&TLS13), server.clone()).unwrap();
+        client.peer_certificates().unwrap()[0].clone()
+    };
+    assert_eq!(shown("b.example"), *all[1].certificate());
+    identities.replace(1, all[2].clone());
+    assert_eq!(shown("b.example"), *all[2].certificate());
+    assert_eq!(shown("a.example"), *all[0].certificate());
+    identities.replace(7, all[1].clone());
+    assert_eq!(identities.all().len(), 2);
+    assert!(format!("{identities:?}").starts_with("[Identity { fingerprint: "));
+}
+
+#[test]
+fn nothing_to_show_fails_the_handshake() {
+    let server = server_config(&Arc::new(Identities::new(Vec::new())));
+    handshake(anyone(&TLS13), server).err().unwrap();
+}
+
+/// A client that takes any certificate.
+fn anyone(version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone))
+        .with_no_client_auth();
+    Arc::new(config)
+}
+
+#[derive(Debug)]
+struct Anyone;
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let algorithms = provider().signature_verification_algorithms;
+        algorithms.supported_schemes()
+    }
 }
 
 #[test]

@@ -107,8 +107,9 @@ async fn session<'a>(
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    let identities = Arc::new(tls::Identities::new(vec![identity]));
     let entrance = Entrance {
-        acceptor: TlsAcceptor::from(tls::server_config(identity)),
+        acceptor: TlsAcceptor::from(tls::server_config(&identities)),
         handshake_timeout: Duration::from_secs(60),
     };
     let (here, there) = Async::<UnixStream>::pair().unwrap();

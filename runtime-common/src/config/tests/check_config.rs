@@ -6,6 +6,9 @@ use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 use super::*;
 
+/// Noon of 2029-12-30.
+const NOW: Duration = Duration::from_secs(1_893_326_400);
+
 fn check(args: &str, env: &[(&str, &str)]) -> Exit {
     let args = format!("mles --check-config {args}");
     let read = Config::read(args.split_whitespace().map(OsString::from), &|name| {
@@ -16,7 +19,7 @@ fn check(args: &str, env: &[(&str, &str)]) -> Exit {
     report::check(
         read.unwrap_or_else(|exit| panic!("{}", exit.stderr)),
         names,
-        SystemTime::now(),
+        SystemTime::UNIX_EPOCH + NOW,
     )
 }
 
@@ -144,6 +147,7 @@ fn files_and_certificates() {
     };
     let (good, key) = certificate(4000);
     let (old, old_key) = certificate(2001);
+    let (soon, soon_key) = certificate(2030);
     let private = |name, content: &str| {
         let path = dir.file(name, content);
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
@@ -154,6 +158,9 @@ fn files_and_certificates() {
         ("key", private("key", &key)),
         ("old-key", private("old-key", &old_key)),
         ("old", private("old", &old)),
+        ("soon-key", private("soon-key", &soon_key)),
+        ("soon", private("soon", &soon)),
+        ("none", dir.path().join("none").display().to_string()),
         ("secret", private("secret", "hush\n")),
     ];
     let table = [
@@ -166,7 +173,24 @@ fn files_and_certificates() {
         (
             "--tls-cert @old --tls-key @old-key",
             2,
-            "error: --tls-cert: the certificate has expired: clients will refuse it; renew it\n",
+            "error: --tls-cert: '@old': the certificate has expired, on 2001-01-01 00:00 UTC: clients refuse it; renew it\n",
+        ),
+        // Every pair, and each mistake once.
+        (
+            "--tls-cert @good --tls-key @key --tls-cert @old --tls-key @old-key --tls-cert @old --tls-key @old-key --tls-cert @soon --tls-key @soon-key",
+            2,
+            "warning: --tls-cert: '@soon': the certificate ends in 1 day, on 2030-01-01 00:00 UTC; renew it\n\
+             error: --tls-cert: '@old': the certificate has expired, on 2001-01-01 00:00 UTC: clients refuse it; renew it\n",
+        ),
+        (
+            "--tls-cert @good --tls-key @key --tls-cert @good --tls-key @none --tls-cert @old --tls-key @none",
+            2,
+            "error: --tls-key: can't read '@none': No such file or directory (os error 2); check the path and its permissions\n",
+        ),
+        (
+            "--tls-cert @good --tls-key @key --tls-cert @old",
+            2,
+            "error: --tls-cert and --tls-key don't match, 2 and 1: give one private key for each certificate, in the same order\n",
         ),
         (
             "--key-file @key",
@@ -205,12 +229,13 @@ fn files_and_certificates() {
 #[test]
 fn names_of_files_in_the_file() {
     let dir = TestDir::new();
-    let text = "tls-cert = 'sub/c.pem'\ntls-key = '/k.pem'\n";
+    let text = "tls-cert = ['sub/c.pem', 'd.pem']\ntls-key = ['/k.pem', '/l.pem']\n";
     let path = dir.file("m.toml", text).display().to_string();
     let exit = check(&format!("--config {path}"), &[("MLES_KEY_FILE", "f")]);
-    let expected = dir.path().join("sub/c.pem").display().to_string();
-    assert_eq!(row(&exit, "tls-cert").0, expected);
-    assert_eq!(row(&exit, "tls-key").0, "/k.pem");
+    let at = |name| dir.path().join(name).display().to_string();
+    let expected = format!("{}, {}", at("sub/c.pem"), at("d.pem"));
+    assert_eq!(row(&exit, "tls-cert"), (expected, format!("{path}:1")));
+    assert_eq!(row(&exit, "tls-key").0, "/k.pem, /l.pem");
     assert_eq!(row(&exit, "key-file").0, "f");
     assert_eq!(row(&exit, "key"), ("set".into(), "key-file".into()));
 }

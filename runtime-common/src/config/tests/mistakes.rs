@@ -188,7 +188,49 @@ const TABLE: &[Case] = &[
         "outbox = \"a\\nb\\u001b\"",
         "FILE:1: outbox: 'a\\nb\\u{1b}' is not a size: give bytes, or a whole number with KiB, MiB or GiB, such as 8MiB",
     ),
+    (
+        "--config FILE",
+        &[],
+        "tls-cert = ['c', 'd']",
+        "FILE:1: tls-cert needs the private key too: add tls-key = \"FILE\"",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "tls-cert = ['c', 'd']\ntls-key = 'k'",
+        "FILE:1: tls-cert and FILE:2: tls-key don't match, 2 and 1: give one private key for each certificate, in the same order",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "tls-cert = ['c', '']\ntls-key = 'k'",
+        "FILE:1: tls-cert: the file's name is empty: give one, or leave the setting out",
+    ),
     // The file: kinds of values.
+    (
+        "--config FILE",
+        &[],
+        "tls-cert = ['c', 1]\ntls-key = ['k', 'l']",
+        "FILE:1: tls-cert: an array with an integer is no file's name: give a string in quotes, or an array of such",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "tls-cert = true\ntls-key = 'k'",
+        "FILE:1: tls-cert: a boolean is no file's name: give a string in quotes, or an array of such",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "tls-cert = []",
+        "FILE:1: tls-cert: an empty array: give at least one, or leave tls-cert out",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "key-file = ['f']",
+        "FILE:1: key-file: an array is no file's name: give a string in quotes",
+    ),
     (
         "--config FILE",
         &[],
@@ -384,6 +426,18 @@ const TABLE: &[Case] = &[
         &[],
         "history-channel-bytes = 6",
         "FILE:1: history-channel-bytes: 6 is more than --history-bytes, which is 5 (--history-bytes): lower it, or raise --history-bytes",
+    ),
+    (
+        "--config FILE --tls-key k --tls-key l",
+        &[],
+        "\ntls-cert = 'c'",
+        "FILE:2: tls-cert and --tls-key don't match, 1 and 2: give one private key for each certificate, in the same order",
+    ),
+    (
+        "--config FILE",
+        &[("MLES_TLS_KEY", "k, l")],
+        "tls-cert = 'c, d'",
+        "FILE:1: tls-cert and MLES_TLS_KEY don't match, 1 and 2: give one private key for each certificate, in the same order",
     ),
     (
         "--config FILE --tls-cert c",

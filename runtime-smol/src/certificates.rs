@@ -1,0 +1,46 @@
+//! When the certificates are looked after: every few seconds, and when the operator asks for it.
+
+use std::time::{Duration, SystemTime};
+
+use async_signal::Signals;
+use runtime_common::certificates::{Certificates, Remark};
+use smol::Timer;
+use smol::stream::StreamExt;
+
+/// Looks after them for ever; each signal of `requests` has everything read again.
+pub(crate) async fn watch(mut certificates: Certificates, mut requests: Signals) {
+    loop {
+        let asked = async {
+            match requests.next().await {
+                Some(Ok(_)) => true,
+                Some(Err(_)) | None => smol::future::pending().await,
+            }
+        };
+        let waited = async {
+            Timer::after(INTERVAL).await;
+            false
+        };
+        let asked = smol::future::or(asked, waited).await;
+        // Elsewhere: a file may be behind a network that has stopped.
+        let remarks;
+        (certificates, remarks) = smol::unblock(move || {
+            let remarks = certificates.check(SystemTime::now(), asked);
+            (certificates, remarks)
+        })
+        .await;
+        log(remarks);
+    }
+}
+
+pub(crate) fn log(remarks: Vec<Remark>) {
+    for remark in remarks {
+        match remark {
+            Remark::Debug(line) => tracing::debug!("{line}"),
+            Remark::Info(line) => tracing::info!("{line}"),
+            Remark::Warning(line) => tracing::warn!("{line}"),
+        }
+    }
+}
+
+/// The time between two looks at the files.
+const INTERVAL: Duration = Duration::from_secs(3);

@@ -114,6 +114,7 @@ mod action;
 pub mod auth;
 mod channel;
 mod check;
+pub mod client;
 mod config;
 mod describe;
 mod event;

@@ -11,11 +11,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 mod cli;
+mod client;
 mod key;
 mod layer;
 mod listen;
 mod units;
 
+pub use client::{CLIENT_COMMANDS, ClientConfig, Format, Source, Task};
 pub use key::{KeySource, MAX_KEY, SharedKey};
 pub use listen::Listen;
 

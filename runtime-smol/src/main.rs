@@ -1,4 +1,4 @@
-//! `mles`: the Mles server on smol.
+//! `mles`: the Mles server on smol, and with a subcommand its clients.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use mles_sansio::{Key, Node, Seed};
-use runtime_common::config::{self, Config};
+use runtime_common::config::{self, ClientConfig, Config, Exit};
 use runtime_common::limits;
 use runtime_common::local_certificate::{self, Origin};
 use runtime_common::tls::{self, Identity};
@@ -15,6 +15,7 @@ use tracing_subscriber::prelude::*;
 
 use crate::server::Server;
 
+mod commands;
 mod driver;
 mod io_thread;
 mod listen;
@@ -24,18 +25,15 @@ mod sniff;
 mod turn;
 
 fn main() -> ExitCode {
-    let config = match Config::load(std::env::args_os(), &|name| std::env::var_os(name)) {
+    let env = |name: &str| std::env::var_os(name);
+    match ClientConfig::load(std::env::args_os(), &env) {
+        Ok(Some(config)) => return commands::run(&config),
+        Ok(None) => {}
+        Err(exit) => return quit(&exit),
+    }
+    let config = match Config::load(std::env::args_os(), &env) {
         Ok(config) => config,
-        Err(exit) => {
-            let text = format!("{}\n", exit.message);
-            // A closed pipe is the reader's wish, not an error.
-            let _ = if exit.to_stdout {
-                io::stdout().write_all(text.as_bytes())
-            } else {
-                io::stderr().write_all(text.as_bytes())
-            };
-            return ExitCode::from(u8::try_from(exit.code).unwrap_or(1));
-        }
+        Err(exit) => return quit(&exit),
     };
     log_to_stderr();
     match start(&config) {
@@ -45,6 +43,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn quit(exit: &Exit) -> ExitCode {
+    let text = format!("{}\n", exit.message);
+    // A closed pipe is the reader's wish, not an error.
+    let _ = if exit.to_stdout {
+        io::stdout().write_all(text.as_bytes())
+    } else {
+        io::stderr().write_all(text.as_bytes())
+    };
+    ExitCode::from(u8::try_from(exit.code).unwrap_or(1))
 }
 
 /// Logs as `RUST_LOG` says (`level` or `target=level`, by commas), at info without it.

@@ -161,7 +161,9 @@ with ms, s, m or h.
 
 Each option can be given as an environment variable too, such as MLES_HISTORY_BYTES for
 --history-bytes; the option wins. An empty variable counts as not set, but an empty MLES_KEY is
-refused. RUST_LOG sets what is logged: error, warn, info, debug or trace [default: info].";
+refused. RUST_LOG sets what is logged: error, warn, info, debug or trace [default: info].
+
+mles talk, mles pub and mles sub are clients: mles talk --help says more.";
 
 /// What the public server has and this one has not yet: recognised, so that the refusal can say so.
 #[derive(Args)]
@@ -210,18 +212,7 @@ impl Cli {
     /// # Errors
     /// `--help`, `--version`, and what is no command line at all, in one line.
     pub(super) fn read(arguments: impl Iterator<Item = OsString>) -> Result<Cli, Exit> {
-        Cli::try_parse_from(arguments).map_err(|error| {
-            let text = error.render().to_string();
-            if error.use_stderr() {
-                Exit::mistakes(&[one_line(&text)])
-            } else {
-                Exit {
-                    code: 0,
-                    message: text.trim_end().to_owned(),
-                    to_stdout: true,
-                }
-            }
-        })
+        parse(arguments)
     }
 
     /// The refusal of the options that are not there yet, if one was given.
@@ -250,11 +241,35 @@ impl Cli {
     }
 }
 
+/// Splits a command line.
+///
+/// # Errors
+/// `--help`, `--version`, and what is no command line at all, in one line.
+pub(super) fn parse<T: Parser>(arguments: impl Iterator<Item = OsString>) -> Result<T, Exit> {
+    T::try_parse_from(arguments).map_err(|error| {
+        let text = error.render().to_string();
+        if error.use_stderr() {
+            Exit::mistakes(&[one_line(&text)])
+        } else {
+            Exit {
+                code: 0,
+                message: text.trim_end().to_owned(),
+                to_stdout: true,
+            }
+        }
+    })
+}
+
 /// clap's first line and its tips, without the usage that follows.
 fn one_line(rendered: &str) -> String {
     let mut lines = rendered.lines().map(str::trim);
     let first = lines.next().unwrap_or_default();
     let mut line = first.strip_prefix("error: ").unwrap_or(first).to_owned();
+    if line.ends_with(':') {
+        // What is missing stands in lines of its own.
+        let missing: Vec<&str> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+        line = format!("{line} {}", missing.join(", "));
+    }
     for tip in lines.filter_map(|line| line.strip_prefix("tip: ")) {
         line.push_str("; ");
         line.push_str(tip);

@@ -41,7 +41,8 @@
 //!
 //! - *Messages of others* come in the server's order and once, over all connections, as far as its history reaches;
 //!   where it may not have, [`ClientNotice::Resumed`] says so before the first message behind the gap.
-//! - *Own messages* are accepted at least once and in order. [`End::Done`] means that all of them are.
+//! - *Own messages* are accepted at least once and in order. [`End::Done`] means that it is proved for all of them,
+//!   [`End::Assumed`] that some are taken for accepted by their age alone.
 //!
 //! # What is known, and how
 //!
@@ -134,6 +135,10 @@ pub struct Client {
     /// What was handed out of the queue at least once; numbered like the queue.
     own: Trace,
     queue: Queue,
+    /// Own messages before this number are proved to be accepted, or counted as assumed.
+    proved: u64,
+    /// Own messages that were taken for accepted, and no proof has come since.
+    assumed: u64,
     /// Somebody waits for room in the queue.
     waiting: bool,
     finishing: bool,
@@ -184,6 +189,8 @@ impl Client {
             others: Trace::new(),
             own: Trace::new(),
             queue: Queue::new(),
+            proved: 0,
+            assumed: 0,
             waiting: false,
             finishing: false,
             unanswered: 0,
@@ -315,12 +322,16 @@ impl Client {
         let State::Open(session) = &self.state else {
             return;
         };
-        let (opened, handed, closing) = (session.opened, session.handed, session.closing.is_some());
+        let (opened, closing) = (session.opened, session.closing.is_some());
+        let (given, handed) = (session.given, session.handed);
         if closing && how == Goodbye::Close(1000) {
             self.queue.confirm(handed);
+            if self.proved >= given {
+                self.proved = handed;
+            }
             self.unanswered = 0;
             if self.finishing {
-                return self.end(End::Done);
+                return self.done();
             }
             self.tries = 0;
             return self.dial(now); // A checkpoint.
@@ -364,6 +375,16 @@ impl Client {
         self.notice(ClientNotice::Waiting { after, delay });
     }
 
+    /// Everything that was sent is confirmed: by proof, or not.
+    fn done(&mut self) {
+        let messages = self.assumed;
+        self.end(if messages == 0 {
+            End::Done
+        } else {
+            End::Assumed { messages }
+        });
+    }
+
     fn end(&mut self, end: End) {
         self.state = State::Ended;
         self.notice(ClientNotice::Ended(end));
@@ -381,11 +402,12 @@ impl Client {
         match &self.state {
             State::Open(_) => self.hand_out(now),
             State::AwaitRetry { .. } | State::Dialing { .. } if self.finishing => {
-                if self.queue.len() == 0 {
+                // What was only assumed may show in the next replay.
+                if self.queue.len() == 0 && self.proved == self.queue.first() {
                     if let State::Dialing { conn, .. } = self.state {
                         self.emit(ClientAction::Drop { conn });
                     }
-                    self.end(End::Done);
+                    self.done();
                 }
             }
             State::AwaitRetry { .. } | State::Dialing { .. } | State::Ended => {}

@@ -482,6 +482,39 @@ fn settled() {
     );
 }
 
+/// What is taken for accepted without a proof gets one from a later replay, or the end says that it has none.
+#[test]
+fn assumptions() {
+    let mut run = Run::open(config(), "");
+    run.say("a b");
+    run.wait(30.0);
+    assert_eq!(run.client.unconfirmed(), 0);
+    let mut answered = run.clone();
+    answered.event(ClientEvent::Finish);
+    answered.closed(1000);
+    assert_eq!(answered.log(), "> a, > b, close, Done");
+    run.lost();
+    run.event(ClientEvent::Finish);
+    run.again();
+    assert_eq!(
+        run.log(),
+        "> a, > b, waiting, dial, > header",
+        "it waits for the replay"
+    );
+    let mut forgotten = run.clone();
+    run.replay("b");
+    run.wait(2.0);
+    run.closed(1000);
+    assert_eq!(run.log(), "gap, resent 0, close, Done");
+    forgotten.replay("x");
+    forgotten.wait(2.0);
+    forgotten.closed(1000);
+    assert_eq!(
+        forgotten.log(),
+        "gap, old x, resent 0, close, Assumed { messages: 2 }"
+    );
+}
+
 /// X1.4: the answer to the close frame proves that all was accepted.
 #[test]
 fn finished() {

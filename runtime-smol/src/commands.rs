@@ -17,6 +17,7 @@ use rustls::pki_types::pem::PemObject;
 use smol::future::or;
 use smol::stream::StreamExt;
 
+mod input;
 mod publish;
 mod show;
 mod subscribe;
@@ -93,7 +94,7 @@ fn say(line: &str) {
 fn code(end: End, why: &str) -> ExitCode {
     match end {
         End::Done => ExitCode::SUCCESS,
-        End::Unproved { .. } => {
+        End::Unproved { .. } | End::Assumed { .. } => {
             say(&format!("error: {why}"));
             ExitCode::from(3)
         }

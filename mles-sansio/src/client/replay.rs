@@ -68,6 +68,11 @@ impl Replay {
         }
     }
 
+    /// Up to which own message all are accepted, if none of them was only said by another too.
+    pub(crate) fn seen(&self) -> u64 {
+        self.own.next().unwrap_or(0)
+    }
+
     /// Whether known frames are still to come: quiet does not mean that it is over.
     pub(crate) fn expects_more(&self, others: &Trace) -> bool {
         self.others.found() && !self.others.may_be_over(others)

@@ -21,6 +21,8 @@ pub(super) struct Session {
     began: u64,
     /// The number of the next message to hand to the runtime.
     pub(super) handed: u64,
+    /// The number of the first message that was handed to it.
+    pub(super) given: u64,
     /// What was handed is not written yet.
     writing: bool,
     /// Up to which number messages were written, and when, oldest first.
@@ -70,6 +72,7 @@ impl Client {
             conn,
             opened: now,
             began: self.own.end(),
+            given: self.queue.first(),
             handed: self.queue.first(),
             writing: false,
             written: VecDeque::new(),
@@ -126,7 +129,8 @@ impl Client {
         };
         let first = self.queue.first();
         if first < self.own.end() && replay.accepted(first) == self.own.end() {
-            self.confirm(self.own.end());
+            self.proved = self.own.end();
+            self.confirm(self.proved);
         }
     }
 
@@ -134,9 +138,23 @@ impl Client {
     fn confirm(&mut self, number: u64) {
         self.queue.confirm(number);
         let first = self.queue.first();
-        if let State::Open(session) = &mut self.state {
-            session.handed = session.handed.max(first);
+        if let State::Open(session) = &mut self.state
+            && session.handed < first
+        {
+            session.handed = first;
+            session.given = first;
         }
+    }
+
+    /// What earlier connections left without a proof gets it from the replay, or never.
+    fn resolve(&mut self, replay: &Replay) {
+        let State::Open(session) = &self.state else {
+            return;
+        };
+        let settled = session.given.max(self.proved);
+        let proved = replay.seen().clamp(self.proved, settled);
+        self.assumed += settled - proved;
+        self.proved = settled;
     }
 
     /// What comes when a replay is over was accepted behind all that earlier connections brought the server.
@@ -213,6 +231,7 @@ impl Client {
             self.confirm(accepted);
             resent = self.own.end().saturating_sub(self.queue.first());
         }
+        self.resolve(replay);
         self.mark_accepted();
         self.notice(ClientNotice::CaughtUp { resent });
     }
@@ -250,7 +269,9 @@ impl Client {
             self.out.push_back(ClientAction::Send { conn, frame });
         }
         let full = self.waiting && self.config.checkpoint && self.unanswered < 2;
-        if frames == 0 && (self.finishing || full) {
+        // A replay that may prove something is waited for.
+        let unproved = session.replay.is_some() && self.proved < session.given;
+        if frames == 0 && (self.finishing || full) && !unproved {
             session.closing = Some(now + self.config.close_timeout);
             self.out.push_back(ClientAction::Close { conn });
         }

@@ -242,6 +242,12 @@ pub enum End {
         /// Messages that it may not have.
         messages: u64,
     },
+    /// It was asked to, and everything was accepted as far as it is known: the connection to which these messages
+    /// were written lived on for long enough, but was lost, and the history no longer tells.
+    Assumed {
+        /// How many.
+        messages: u64,
+    },
     /// The server has closed the connection for a reason that stays.
     Refused {
         /// The close code.
@@ -259,6 +265,10 @@ impl fmt::Display for End {
             Self::Unproved { messages } => write!(
                 f,
                 "the server does not answer the close frame: {messages} messages may not have reached it"
+            ),
+            Self::Assumed { messages } => write!(
+                f,
+                "{messages} messages have most likely been accepted, but a lost connection leaves no proof of it"
             ),
             Self::Refused { code } => f.write_str(super::advice::sentence(*code)),
             Self::Unreachable => f.write_str("the server can't be reached: check its address"),

@@ -84,7 +84,7 @@ pub const CLIENT_COMMANDS: [&str; 3] = ["talk", "pub", "sub"];
 
 #[derive(Args)]
 struct Common {
-    /// The server: wss://HOST[:PORT]
+    /// The server, as wss://HOST or wss://HOST:PORT.
     #[arg(value_name = "URL")]
     url: String,
 

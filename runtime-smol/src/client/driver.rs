@@ -345,9 +345,11 @@ impl Driver {
                     End::Unreachable if !self.failure.is_empty() => {
                         std::mem::take(&mut self.failure)
                     }
-                    End::Unreachable | End::Done | End::Unproved { .. } | End::Refused { .. } => {
-                        end.to_string()
-                    }
+                    End::Unreachable
+                    | End::Done
+                    | End::Unproved { .. }
+                    | End::Assumed { .. }
+                    | End::Refused { .. } => end.to_string(),
                 };
                 Event::Ended { end, why }
             }

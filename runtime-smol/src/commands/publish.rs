@@ -9,11 +9,9 @@ use std::process::ExitCode;
 
 use runtime_common::config::Source;
 use runtime_smol::client::{Client, End, Event, Frame, Options};
-use smol::Unblock;
 use smol::future::or;
-use smol::io::{AsyncBufReadExt, BufReader};
 
-use super::{State, code};
+use super::{State, code, input};
 
 pub(super) fn run(
     url: &str,
@@ -81,38 +79,22 @@ async fn publish(
     let (end, code) = or(watch, feed).await?;
     match mistake.into_inner() {
         // Of two lines the first one is the cause.
-        Some(line) if end == End::Done => Err(line),
+        Some(line) if matches!(end, End::Done | End::Assumed { .. }) => Err(line),
         Some(_) | None => Ok(code),
     }
 }
 
 async fn lines(client: &Client, binary: bool) -> Result<(), String> {
-    let mut stdin = BufReader::new(Unblock::new(io::stdin()));
+    let stdin = input::lines();
     for number in 1_u64.. {
-        let mut line = Vec::new();
-        let read = stdin.read_until(b'\n', &mut line).await;
-        if read.map_err(|error| format!("can't read stdin: {error}"))? == 0 {
+        let Ok(line) = stdin.recv().await else {
             break;
-        }
-        let frame =
-            frame(without_end(line), binary).map_err(|error| format!("line {number}: {error}"))?;
-        client
-            .send(frame)
-            .await
-            .map_err(|error| format!("line {number}: {error}"))?;
+        };
+        let at = |error| format!("line {number}: {error}");
+        let frame = frame(line?, binary).map_err(at)?;
+        client.send(frame).await.map_err(at)?;
     }
     Ok(())
-}
-
-/// A line without its line end.
-pub(super) fn without_end(mut line: Vec<u8>) -> Vec<u8> {
-    if line.ends_with(b"\n") {
-        line.pop();
-        if line.ends_with(b"\r") {
-            line.pop();
-        }
-    }
-    line
 }
 
 fn frame(payload: Vec<u8>, binary: bool) -> Result<Frame, String> {

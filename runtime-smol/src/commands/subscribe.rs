@@ -11,11 +11,13 @@ use super::{State, code, interrupted, leave, show, stopped};
 
 pub(super) async fn run(
     url: &str,
-    options: Options,
+    mut options: Options,
     count: Option<u64>,
     format: Format,
     live: bool,
 ) -> Result<ExitCode, String> {
+    // Also where the server keeps more than usual, nothing is printed twice.
+    options.config.remember = REMEMBER;
     let client = Client::start(url, options)?;
     let state = State::new(url);
     let terminal = io::stdout().is_terminal();
@@ -84,3 +86,6 @@ fn write(
         }
     }
 }
+
+/// Messages that are recognised after a reconnect.
+const REMEMBER: usize = 8192;

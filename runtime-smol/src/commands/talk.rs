@@ -5,12 +5,9 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use runtime_smol::client::{Age, Client, Delivery, Event, Frame, Kind, Options};
-use smol::Unblock;
 use smol::future::or;
-use smol::io::{AsyncBufReadExt, BufReader};
 
-use super::publish::without_end;
-use super::{State, code, interrupted, leave, say, show, stopped};
+use super::{State, code, input, interrupted, leave, say, show, stopped};
 
 pub(super) async fn run(url: &str, options: Options) -> Result<ExitCode, String> {
     let (uid, channel) = (options.config.uid.clone(), options.config.channel.clone());
@@ -19,10 +16,8 @@ pub(super) async fn run(url: &str, options: Options) -> Result<ExitCode, String>
     let terminal = io::stdout().is_terminal();
     let typed = io::stdin().is_terminal();
     let feed = async {
-        let mut stdin = BufReader::new(Unblock::new(io::stdin()));
-        let mut line = Vec::new();
-        while let Ok(1..) = stdin.read_until(b'\n', &mut line).await {
-            let line = without_end(std::mem::take(&mut line));
+        let stdin = input::lines();
+        while let Ok(Ok(line)) = stdin.recv().await {
             if typed && line.is_empty() {
                 continue;
             }

@@ -4,8 +4,8 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::sync::Arc;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 
 use black_box::{Binary, Ended, Launch, Message, Server, Signal, Tool, suite};
 use rcgen::{CertificateParams, KeyPair};
@@ -14,6 +14,7 @@ use rustls::pki_types::PrivateKeyDer;
 suite! {
     one_message,
     ten_thousand_lines,
+    a_line_that_breaks,
     a_server_that_is_killed,
     a_server_that_restarts,
     a_server_that_does_not_answer,
@@ -108,6 +109,84 @@ fn ten_thousand_lines(binary: &Binary) {
     let got = sub.wait();
     assert_eq!(code(&got), Some(0), "{:?}", got.stderr);
     assert!(got.stdout == expected);
+}
+
+/// A way to a server that can be cut.
+struct Line {
+    port: u16,
+    sockets: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Line {
+    fn to(server: &Server) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let sockets = Arc::new(Mutex::new(Vec::new()));
+        let (address, list) = (server.address(), sockets.clone());
+        std::thread::spawn(move || {
+            for near in listener.incoming() {
+                let (near, far) = (near.unwrap(), TcpStream::connect(address).unwrap());
+                let clone = |stream: &TcpStream| stream.try_clone().unwrap();
+                list.lock().unwrap().extend([clone(&near), clone(&far)]);
+                for (mut from, mut to) in [(clone(&near), clone(&far)), (far, near)] {
+                    std::thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+            }
+        });
+        Self { port, sockets }
+    }
+
+    fn url(&self) -> String {
+        format!("wss://127.0.0.1:{}", self.port)
+    }
+
+    fn cut(&self) {
+        for socket in self.sockets.lock().unwrap().drain(..) {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// J2.1, L2.7: what a connection loses in the middle arrives once and in order, either way.
+fn a_line_that_breaks(binary: &Binary) {
+    let server = Server::start(binary, &["--limit", "100000"], &[]);
+    let line = Line::to(&server);
+    let url = line.url();
+    let sub = ["sub", &url, "-c", "c", "--insecure", "--count", "8000"];
+    let mut sub = Tool::start(binary, &sub, &[]);
+    let args = ["pub", &url, "-c", "c", "--insecure", "--lines"];
+    let mut tool = Tool::start(binary, &args, &[]);
+    let mut alice = server.join("alice", "c");
+    for round in 0..4 {
+        tool.write(&numbers(round * 2000 + 1..=round * 2000 + 2000));
+        let middle = Message::text((round * 2000 + 700).to_string());
+        while alice.recv() != middle {}
+        line.cut();
+    }
+    let ended = tool.wait();
+    assert_eq!(code(&ended), Some(0), "{ended:?}");
+    let expected: Vec<_> = (1..=8000).map(|number| number.to_string()).collect();
+    assert!(history(&server) == expected, "accepted once, in order");
+    let got = sub.wait();
+    assert_eq!(code(&got), Some(0), "{:?}", got.stderr);
+    assert!(got.stdout == expected, "printed once, in order");
+    let lost = got
+        .stderr
+        .iter()
+        .filter(|line| line.contains("trying again"))
+        .count();
+    assert!(
+        lost > 0
+            && !got
+                .stderr
+                .iter()
+                .any(|line| line.contains("may be missing")),
+        "{:?}",
+        got.stderr
+    );
 }
 
 /// A server that is killed has accepted some and remembers nothing: everything that it did not confirm is sent to

@@ -5,7 +5,7 @@
 //! everything behind that is new. A [`Thread`] follows that piece. While several places fit – a stream may repeat
 //! itself – it follows all of them.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 /// One frame of a stream, as far as it has to be recognised.
@@ -26,6 +26,8 @@ pub(crate) struct Trace {
     /// The number of the oldest one that is kept.
     base: u64,
     items: VecDeque<Item>,
+    /// How often each digest is among them: most of a long replay can be passed over without a search.
+    digests: BTreeMap<u64, u32>,
 }
 
 impl Trace {
@@ -33,15 +35,24 @@ impl Trace {
         Self {
             base: 0,
             items: VecDeque::new(),
+            digests: BTreeMap::new(),
         }
     }
 
     /// Adds an item, and forgets the oldest of more than `most`.
     pub(crate) fn push(&mut self, item: Item, most: usize) {
         self.items.push_back(item);
-        while self.items.len() > most {
-            self.items.pop_front();
+        *self.digests.entry(item.digest).or_default() += 1;
+        while self.items.len() > most
+            && let Some(oldest) = self.items.pop_front()
+        {
             self.base += 1;
+            if let Some(count) = self.digests.get_mut(&oldest.digest) {
+                *count -= 1;
+                if *count == 0 {
+                    self.digests.remove(&oldest.digest);
+                }
+            }
         }
     }
 
@@ -139,6 +150,9 @@ impl Thread {
         digest: u64,
         fits: impl Fn(&Item) -> bool,
     ) -> bool {
+        if !trace.digests.contains_key(&digest) {
+            return false;
+        }
         let from = self.at.first().copied().unwrap_or(0).max(trace.base);
         let is_it = |n: &u64| trace.get(*n).is_some_and(|i| i.digest == digest && fits(i));
         let next: Vec<u64> = (from..self.until).filter(is_it).map(|n| n + 1).collect();

@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use crate::auth::Auth;
+use crate::auth::{self, Auth, Key};
 use crate::event::Name;
 use crate::frame::{Frame, Kind};
 use crate::json::{self, Value};
@@ -97,6 +97,37 @@ pub fn announcement(uid: &str, channel: &str) -> Frame {
     Frame::text(canonical(uid, channel))
 }
 
+/// The header of a client, with `auth` if there is a key (A1.2).
+#[must_use]
+pub fn compose(uid: &str, channel: &str, key: Option<&Key>) -> Frame {
+    let auth = key.map(|key| alloc::format!("{:016x}", auth::hash(uid, channel, Some(key))));
+    Frame::text(with_auth(uid, channel, auth.as_deref()))
+}
+
+/// Who has joined `channel`, if a frame says so: an announcement (J3.1), or, as older servers replay it, a header
+/// with `auth`. Any member can send such a text (J3.9).
+#[must_use]
+pub fn announced(frame: &Frame, channel: &str) -> Option<Name> {
+    if !frame.payload.starts_with(OPEN) {
+        return None;
+    }
+    let header = parse(frame).ok()?;
+    let auth = header.auth.as_ref().map(Auth::reveal);
+    let same = frame.payload[..] == with_auth(&header.uid, &header.channel, auth)[..];
+    (same && *header.channel == *channel).then_some(header.uid)
+}
+
+fn with_auth(uid: &str, channel: &str, auth: Option<&str>) -> Vec<u8> {
+    let mut text = canonical(uid, channel);
+    if let Some(auth) = auth {
+        text.truncate(text.len() - CLOSE.len());
+        text.extend_from_slice(AUTH);
+        escape(auth, &mut text);
+        text.extend_from_slice(CLOSE);
+    }
+    text
+}
+
 /// Whether a frame is the announcement of its own sender on its own channel, whoever made it (J3.8).
 #[must_use]
 pub fn announces(frame: &Frame, uid: &str, channel: &str) -> bool {
@@ -110,6 +141,7 @@ pub fn announces(frame: &Frame, uid: &str, channel: &str) -> bool {
 
 const OPEN: &[u8] = br#"{"uid":""#;
 const BETWEEN: &[u8] = br#"","channel":""#;
+const AUTH: &[u8] = br#"","auth":""#;
 const CLOSE: &[u8] = br#""}"#;
 
 fn canonical(uid: &str, channel: &str) -> Vec<u8> {

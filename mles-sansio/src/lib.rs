@@ -106,6 +106,8 @@
 //! `(Now, Event)`: it can be recorded, replayed and searched. [`Node`] is `Clone`, and
 //! [`Node::digest`] tells whether two nodes will behave alike.
 //!
+//! The other side of the protocol is in [`client`], as a machine of the same kind.
+//!
 //! `no_std` with `alloc`.
 #![no_std]
 extern crate alloc;
@@ -114,6 +116,7 @@ mod action;
 pub mod auth;
 mod channel;
 mod check;
+pub mod client;
 mod config;
 mod describe;
 mod event;

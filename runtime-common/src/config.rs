@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 mod cli;
+mod client;
 mod document;
 mod key;
 mod layer;
@@ -22,6 +23,7 @@ mod report;
 mod units;
 
 pub use crate::file::NamedFile;
+pub use client::{CLIENT_COMMANDS, ClientConfig, Format, Source, Task};
 pub use key::{KeySource, MAX_KEY};
 pub use listen::Listen;
 

@@ -1,4 +1,4 @@
-//! `mles`: the Mles server on smol.
+//! `mles`: the Mles server on smol, and with a subcommand its clients.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -8,13 +8,14 @@ use std::time::SystemTime;
 use mles_sansio::{Node, Seed};
 use monitor::Outlets;
 use runtime_common::certificates::{Certificates, Remark};
-use runtime_common::config::{self, Config, LogFormat};
+use runtime_common::config::{self, ClientConfig, Config, Exit, LogFormat};
 use runtime_common::limits;
 use runtime_common::local_certificate;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
 mod certificates;
+mod commands;
 mod door;
 mod driver;
 mod handover;
@@ -29,14 +30,15 @@ mod turn;
 mod worker;
 
 fn main() -> ExitCode {
-    let config = match Config::load(std::env::args_os(), &|name| std::env::var_os(name)) {
+    let env = |name: &str| std::env::var_os(name);
+    match ClientConfig::load(std::env::args_os(), &env) {
+        Ok(Some(config)) => return commands::run(&config),
+        Ok(None) => {}
+        Err(exit) => return quit(&exit),
+    }
+    let config = match Config::load(std::env::args_os(), &env) {
         Ok(config) => Arc::new(config),
-        Err(exit) => {
-            // A closed pipe is the reader's wish, not an error.
-            let _ = io::stdout().write_all(exit.stdout.as_bytes());
-            let _ = io::stderr().write_all(exit.stderr.as_bytes());
-            return ExitCode::from(exit.code);
-        }
+        Err(exit) => return quit(&exit),
     };
     log_to_stderr(config.log_format);
     match start(&config) {
@@ -46,6 +48,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn quit(exit: &Exit) -> ExitCode {
+    // A closed pipe is the reader's wish, not an error.
+    let _ = io::stdout().write_all(exit.stdout.as_bytes());
+    let _ = io::stderr().write_all(exit.stderr.as_bytes());
+    ExitCode::from(exit.code)
 }
 
 /// Logs as `RUST_LOG` says (`level` or `target=level`, by commas), at info without it.

@@ -169,8 +169,7 @@ fn announce(addresses: &[SocketAddr], local: Option<&str>) -> Result<(), String>
         text += &format!(
             "Page         https://{host}/  (its certificate is your own: let the browser accept it)\n\
              Fingerprint  SHA-256 {fingerprint}\n\
-             Terminal     websocat --insecure --protocol mles-websocket wss://{host}/\n             \
-             then type    {{\"uid\":\"me\",\"channel\":\"lobby\"}}\n"
+             Terminal     mles talk wss://{host} --uid me --channel lobby --fingerprint {fingerprint}\n"
         );
     }
     let all: Vec<_> = addresses.iter().map(ToString::to_string).collect();

@@ -212,7 +212,9 @@ An empty variable counts as not set, but an empty MLES_KEY is refused.
 RUST_LOG sets what is logged: error, warn, info, debug or trace [default: info].
 
 SIGTERM and SIGINT end the server, telling its clients. SIGUSR1 has it log a line of numbers, as
-it does every hour.";
+it does every hour.
+
+mles talk, mles pub and mles sub are clients: mles talk --help says more.";
 
 /// The names of the options that the public server has and this one has not yet.
 pub(super) fn unsupported() -> Vec<String> {
@@ -277,18 +279,7 @@ impl Cli {
     /// # Errors
     /// `--help`, `--version`, and what is no command line at all, in one line.
     pub(super) fn read(arguments: impl Iterator<Item = OsString>) -> Result<Cli, Exit> {
-        Cli::try_parse_from(arguments).map_err(|error| {
-            let text = error.render().to_string();
-            if error.use_stderr() {
-                Exit::mistakes(&[one_line(&text)])
-            } else {
-                Exit {
-                    code: 0,
-                    stdout: text.trim_end().to_owned() + "\n",
-                    stderr: String::new(),
-                }
-            }
-        })
+        parse(arguments)
     }
 
     /// The refusal of the options that are not there yet, if one was given.
@@ -315,11 +306,35 @@ impl Cli {
     }
 }
 
+/// Splits a command line.
+///
+/// # Errors
+/// `--help`, `--version`, and what is no command line at all, in one line.
+pub(super) fn parse<T: Parser>(arguments: impl Iterator<Item = OsString>) -> Result<T, Exit> {
+    T::try_parse_from(arguments).map_err(|error| {
+        let text = error.render().to_string();
+        if error.use_stderr() {
+            Exit::mistakes(&[one_line(&text)])
+        } else {
+            Exit {
+                code: 0,
+                stdout: text.trim_end().to_owned() + "\n",
+                stderr: String::new(),
+            }
+        }
+    })
+}
+
 /// clap's first line and its tips, without the usage that follows.
 fn one_line(rendered: &str) -> String {
     let mut lines = rendered.lines().map(str::trim);
     let first = lines.next().unwrap_or_default();
     let mut line = first.strip_prefix("error: ").unwrap_or(first).to_owned();
+    if line.ends_with(':') {
+        // What is missing stands in lines of its own.
+        let missing: Vec<&str> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+        line = format!("{line} {}", missing.join(", "));
+    }
     for tip in lines.filter_map(|line| line.strip_prefix("tip: ")) {
         line.push_str("; ");
         line.push_str(tip);

@@ -49,7 +49,7 @@ impl Form {
 }
 
 impl Given {
-    fn new(texts: impl IntoIterator<Item = OsString>, name: &str) -> Option<Given> {
+    pub(super) fn new(texts: impl IntoIterator<Item = OsString>, name: &str) -> Option<Given> {
         let texts: Vec<_> = texts.into_iter().collect();
         (!texts.is_empty()).then(|| Given {
             texts,

@@ -25,6 +25,7 @@ mod records;
 mod server;
 mod temp_dir;
 pub mod tls;
+mod tool;
 pub mod wire;
 
 pub use binary::{Binary, SMOL};
@@ -37,6 +38,7 @@ pub use rustix::process::Signal;
 pub use server::{Ended, Launch, Server};
 pub use temp_dir::TempDir;
 pub use tls::Tls;
+pub use tool::Tool;
 pub use tungstenite::Message;
 
 /// How long anything may take that is expected to happen at once, on a machine that is busy.

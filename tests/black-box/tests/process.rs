@@ -220,7 +220,7 @@ fn the_port_it_has(binary: &Binary) {
     assert!(
         lines
             .iter()
-            .any(|line| line.contains("websocat") && line.contains(&format!(":{port}/")))
+            .any(|line| line.contains("mles talk") && line.contains(&format!(":{port} ")))
     );
     assert!(
         server

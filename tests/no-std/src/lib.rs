@@ -3,6 +3,7 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 
+use mles_sansio::client::{Client, ClientConfig, ClientEvent};
 use mles_sansio::{Config, Event, Instant, Node, Now, Seed};
 
 struct Nowhere;
@@ -28,5 +29,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 pub extern "C" fn handle_one() -> usize {
     let mut node = Node::new(Config::default(), &Seed([0; 32]));
     let now = Now { mono: Instant::from_micros(0), unix: 0 };
-    node.handle(now, Event::Timeout).count()
+    let client = Client::new(ClientConfig::new("alice", "example"), &Seed([0; 32]));
+    let dialed = client.map_or(0, |mut client| client.handle(now, ClientEvent::Timeout).count());
+    node.handle(now, Event::Timeout).count() + dialed
 }

@@ -1,0 +1,94 @@
+//! Where a server is.
+
+use async_tungstenite::tungstenite::http::Uri;
+use rustls::pki_types::ServerName;
+
+/// A server's URL in its parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// As a resolver takes it: without the brackets of IPv6.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// The name that its certificate has to have.
+    pub(crate) name: ServerName<'static>,
+    /// The URL of the upgrade.
+    pub(crate) uri: Uri,
+}
+
+impl Address {
+    pub(crate) fn parse(url: &str) -> Result<Self, String> {
+        let wrong = |what: &str| format!("'{url}': {what}: give wss://HOST[:PORT]");
+        if url.starts_with("ws:") || url.starts_with("http:") {
+            return Err(wrong("Mles runs over TLS alone"));
+        }
+        let Some(("wss", rest)) = url.split_once("://") else {
+            return Err(wrong("not a WebSocket address"));
+        };
+        if rest.contains('@') {
+            return Err(wrong("user names have no place here"));
+        }
+        let uri: Uri = url.parse().map_err(|_| wrong("malformed"))?;
+        let host = uri.host().filter(|host| !host.is_empty());
+        let host = host.ok_or_else(|| wrong("no host"))?;
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        let (_, port) = uri
+            .authority()
+            .map_or("", |authority| authority.as_str())
+            .rsplit_once(':')
+            .filter(|(before, _)| !before.starts_with('[') || before.ends_with(']'))
+            .unwrap_or(("", "443"));
+        let port = port.parse().ok().filter(|port| *port > 0);
+        let port = port.ok_or_else(|| wrong("bad port"))?;
+        let name = ServerName::try_from(host.clone()).map_err(|_| wrong("bad host name"))?;
+        Ok(Self {
+            host,
+            port,
+            name,
+            uri,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for (url, host, port) in [
+            ("wss://mles.io", "mles.io", 443),
+            ("wss://mles.io/", "mles.io", 443),
+            ("wss://localhost:8077/a?b", "localhost", 8077),
+            ("wss://127.0.0.1:1", "127.0.0.1", 1),
+            ("wss://[::1]:8077/", "::1", 8077),
+            ("wss://[::1]", "::1", 443),
+        ] {
+            let address = Address::parse(url).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!((&*address.host, address.port), (host, port), "{url}");
+        }
+        for url in [
+            "",
+            "mles.io",
+            "ws://mles.io",
+            "https://mles.io",
+            "wss://",
+            "wss://:1",
+            "wss://a:0",
+            "wss://a:65536",
+            "wss://a:b",
+            "wss://a b",
+            "wss://u@a",
+            "wss://[::1",
+            "wss://a_b-/",
+        ] {
+            let error = Address::parse(url).err();
+            assert!(
+                error.is_some_and(|e| e.ends_with("give wss://HOST[:PORT]")),
+                "{url}"
+            );
+        }
+    }
+}

@@ -1,0 +1,426 @@
+//! The run loop of a client: sockets, time and the user's wishes in, what the machine says out.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use async_tungstenite::tungstenite::protocol::{CloseFrame, Message};
+use async_tungstenite::{WebSocketReceiver, WebSocketSender, WebSocketStream};
+use mles_sansio::client::{Client, ClientAction, ClientEvent, ClientNotice, End, Goodbye};
+use mles_sansio::{ConnId, Frame, Kind, Now};
+use smol::Timer;
+use smol::channel::{Receiver, Sender};
+use smol::stream::Stream as _;
+
+use super::Event;
+use super::cork::Cork;
+use super::dial::{DialError, Dialer, Stream};
+
+/// What a user wants.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Send(Frame),
+    Finish,
+}
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+pub(crate) struct Driver {
+    machine: Client,
+    dialer: Dialer,
+    receive: bool,
+    start: Instant,
+    commands: Pin<Box<Receiver<Command>>>,
+    /// A message that the machine has no room for; until it has, no further command is taken.
+    refused: Option<Frame>,
+    events: Sender<Event>,
+    /// Events for which there was no room; until there is, nothing is read.
+    held: VecDeque<Event>,
+    handing: Option<Boxed<()>>,
+    timer: Timer,
+    armed: Option<Instant>,
+    link: Link,
+    /// Why the last dial failed.
+    failure: String,
+    ended: bool,
+    /// Whether the user's wishes come before the connection.
+    turn: bool,
+}
+
+/// The connection.
+enum Link {
+    None,
+    Dialing(ConnId, Boxed<Result<Dialed, DialError>>),
+    Open(Box<Open>),
+}
+
+struct Open {
+    conn: ConnId,
+    receiver: WebSocketReceiver<Stream>,
+    cork: Cork,
+    /// Here unless it writes.
+    sender: Option<WebSocketSender<Stream>>,
+    writing: Option<Boxed<Option<WebSocketSender<Stream>>>>,
+    outbox: Vec<Message>,
+}
+
+type Dialed = (WebSocketStream<Stream>, Cork);
+
+/// What woke the client.
+enum Happened {
+    Event(ClientEvent),
+    Dialed(ConnId, Box<Dialed>),
+    NotDialed(ConnId, DialError),
+    Message(ConnId, Option<Message>),
+    Command(Command),
+    Abandoned,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        machine: Client,
+        dialer: Dialer,
+        receive: bool,
+        commands: Receiver<Command>,
+        events: Sender<Event>,
+    ) -> Self {
+        Self {
+            machine,
+            dialer,
+            receive,
+            start: Instant::now(),
+            commands: Box::pin(commands),
+            refused: None,
+            events,
+            held: VecDeque::new(),
+            handing: None,
+            timer: Timer::never(),
+            armed: None,
+            link: Link::None,
+            failure: String::new(),
+            ended: false,
+            turn: false,
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        while !self.ended || self.handing.is_some() || !self.held.is_empty() {
+            let happened = poll_fn(|cx| self.poll(cx)).await;
+            match happened {
+                Happened::Event(event) => self.handle(event),
+                Happened::Dialed(conn, dialed) => {
+                    let (socket, cork) = *dialed;
+                    let (sender, receiver) = socket.split();
+                    self.link = Link::Open(Box::new(Open {
+                        conn,
+                        receiver,
+                        cork,
+                        sender: Some(sender),
+                        writing: None,
+                        outbox: Vec::new(),
+                    }));
+                    self.handle(ClientEvent::Opened { conn });
+                }
+                Happened::NotDialed(conn, error) => {
+                    self.link = Link::None;
+                    self.failure = error.text;
+                    let lasting = error.lasting;
+                    self.handle(ClientEvent::Failed { conn, lasting });
+                }
+                Happened::Message(conn, message) => self.received(conn, message),
+                Happened::Command(Command::Send(frame)) => self.handle(ClientEvent::Send { frame }),
+                Happened::Command(Command::Finish) => self.handle(ClientEvent::Finish),
+                Happened::Abandoned => return,
+            }
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Happened> {
+        // The user first: what is delivered makes room.
+        loop {
+            if let Some(handing) = &mut self.handing {
+                if handing.as_mut().poll(cx).is_pending() {
+                    break;
+                }
+                self.handing = None;
+            }
+            let Some(event) = self.held.pop_front() else {
+                break;
+            };
+            let events = self.events.clone();
+            self.handing = Some(Box::pin(async move {
+                // Who does not listen any more misses nothing.
+                let _ = events.send(event).await;
+            }));
+        }
+        if self.ended {
+            let done = self.handing.is_none();
+            return if done {
+                Poll::Ready(Happened::Abandoned)
+            } else {
+                Poll::Pending
+            };
+        }
+        if let Poll::Ready(()) = self.poll_timer(cx) {
+            return Poll::Ready(Happened::Event(ClientEvent::Timeout));
+        }
+        // In turn, so that neither who sends without end nor who receives without end keeps out the other.
+        self.turn = !self.turn;
+        let happened = if self.turn {
+            self.poll_commands(cx).or_else(|| self.poll_link(cx))
+        } else {
+            self.poll_link(cx).or_else(|| self.poll_commands(cx))
+        };
+        happened.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn poll_commands(&mut self, cx: &mut Context<'_>) -> Option<Happened> {
+        if self.refused.is_some() {
+            return None;
+        }
+        match self.commands.as_mut().poll_next(cx) {
+            Poll::Ready(command) => Some(command.map_or(Happened::Abandoned, Happened::Command)),
+            Poll::Pending => None,
+        }
+    }
+
+    fn poll_link(&mut self, cx: &mut Context<'_>) -> Option<Happened> {
+        match &mut self.link {
+            Link::None => None,
+            Link::Dialing(conn, dial) => match dial.as_mut().poll(cx) {
+                Poll::Ready(Ok(dialed)) => Some(Happened::Dialed(*conn, Box::new(dialed))),
+                Poll::Ready(Err(error)) => Some(Happened::NotDialed(*conn, error)),
+                Poll::Pending => None,
+            },
+            Link::Open(open) => {
+                let conn = open.conn;
+                if let Some(writing) = &mut open.writing
+                    && let Poll::Ready(sender) = writing.as_mut().poll(cx)
+                {
+                    // Without one the connection is broken, which reading will tell in order.
+                    open.writing = None;
+                    open.sender = sender;
+                    if open.sender.is_some() && open.outbox.is_empty() {
+                        return Some(Happened::Event(ClientEvent::Written { conn }));
+                    }
+                }
+                if !open.outbox.is_empty()
+                    && let Some(sender) = open.sender.take()
+                {
+                    let messages = std::mem::take(&mut open.outbox);
+                    open.writing = Some(Box::pin(write(sender, messages, open.cork.clone())));
+                    cx.waker().wake_by_ref();
+                }
+                if !self.held.is_empty() || self.handing.is_some() {
+                    return None;
+                }
+                match Pin::new(&mut open.receiver).poll_next(cx) {
+                    Poll::Ready(Some(Ok(message))) => Some(Happened::Message(conn, Some(message))),
+                    Poll::Ready(Some(Err(_)) | None) => Some(Happened::Message(conn, None)),
+                    Poll::Pending => None,
+                }
+            }
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let at = self.machine.next_timeout();
+        let at = at.map(|at| self.start + Duration::from_micros(at.as_micros()));
+        if self.armed != at {
+            self.armed = at;
+            self.timer = at.map_or_else(Timer::never, Timer::at);
+        }
+        let fired = Pin::new(&mut self.timer).poll(cx).map(drop);
+        if fired.is_ready() {
+            self.armed = None;
+        }
+        fired
+    }
+
+    fn received(&mut self, conn: ConnId, message: Option<Message>) {
+        let how = match message {
+            Some(Message::Text(text)) => {
+                let frame = Frame::text(bytes_of(text));
+                return self.handle(ClientEvent::Frame { conn, frame });
+            }
+            Some(Message::Binary(payload)) => {
+                let frame = Frame::binary(payload);
+                return self.handle(ClientEvent::Frame { conn, frame });
+            }
+            Some(Message::Close(close)) => Goodbye::Close(close.map_or(1005, |c| c.code.into())),
+            Some(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => return,
+            None => Goodbye::Lost,
+        };
+        let link = std::mem::replace(&mut self.link, Link::None);
+        if let (Link::Open(mut open), Goodbye::Close(_)) = (link, how) {
+            // tungstenite has queued the answer; it leaves when the stream is asked once more.
+            smol::spawn(async move {
+                smol::future::or(
+                    async {
+                        while poll_fn(|cx| Pin::new(&mut open.receiver).poll_next(cx))
+                            .await
+                            .is_some()
+                        {}
+                    },
+                    async {
+                        Timer::after(LINGER).await;
+                    },
+                )
+                .await;
+            })
+            .detach();
+        }
+        self.handle(ClientEvent::Closed { conn, how });
+    }
+
+    fn handle(&mut self, event: ClientEvent) {
+        let now = self.now();
+        let actions: Vec<_> = self.machine.handle(now, event).collect();
+        for action in actions {
+            self.execute(action);
+        }
+    }
+
+    fn execute(&mut self, action: ClientAction) {
+        match action {
+            ClientAction::Dial { conn } => {
+                self.link = Link::Dialing(conn, Box::pin(self.dialer.clone().dial()));
+            }
+            ClientAction::Send { conn, frame } => self.write(conn, message(frame)),
+            ClientAction::Close { conn } => {
+                let close = CloseFrame {
+                    code: 1000.into(),
+                    reason: "".into(),
+                };
+                self.write(conn, Message::Close(Some(close)));
+            }
+            ClientAction::Drop { .. } => self.link = Link::None,
+            ClientAction::Deliver(delivery) => {
+                if self.receive {
+                    self.tell(Event::Received(delivery));
+                }
+            }
+            ClientAction::Refused { frame, why } => {
+                if why == mles_sansio::client::Refusal::Full {
+                    self.refused = Some(frame);
+                }
+            }
+            ClientAction::Room => {
+                if let Some(frame) = self.refused.take() {
+                    self.handle(ClientEvent::Send { frame });
+                }
+            }
+            ClientAction::Notice(notice) => self.notice(notice),
+        }
+    }
+
+    fn notice(&mut self, notice: ClientNotice) {
+        let event = match notice {
+            ClientNotice::Connected => Event::Connected,
+            ClientNotice::Waiting { after, delay } => {
+                let what = match after {
+                    None => std::mem::take(&mut self.failure),
+                    Some(Goodbye::Lost) => "the connection is lost".to_owned(),
+                    Some(Goodbye::Close(1012)) => "the server restarts".to_owned(),
+                    Some(Goodbye::Close(4008)) => "what came was read too slowly".to_owned(),
+                    Some(Goodbye::Close(code)) => {
+                        format!("the server has closed the connection ({code})")
+                    }
+                };
+                let what = if what.is_empty() {
+                    "the server does not answer".to_owned()
+                } else {
+                    what
+                };
+                let why = format!("{what}; trying again in {:.1} s", delay.as_secs_f64());
+                Event::Waiting { why }
+            }
+            ClientNotice::Resumed { gap_possible } => Event::Resumed { gap_possible },
+            ClientNotice::CaughtUp { resent } => Event::CaughtUp { resent },
+            ClientNotice::Ended(end) => {
+                self.ended = true;
+                let why = match end {
+                    End::Unreachable if !self.failure.is_empty() => {
+                        std::mem::take(&mut self.failure)
+                    }
+                    End::Unreachable
+                    | End::Done
+                    | End::Unproved { .. }
+                    | End::Assumed { .. }
+                    | End::Refused { .. } => end.to_string(),
+                };
+                Event::Ended { end, why }
+            }
+        };
+        self.tell(event);
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.held.is_empty() && self.handing.is_none() {
+            match self.events.try_send(event) {
+                Ok(()) => {}
+                Err(error) => self.held.push_back(error.into_inner()),
+            }
+        } else {
+            self.held.push_back(event);
+        }
+    }
+
+    fn write(&mut self, conn: ConnId, message: Message) {
+        if let Link::Open(open) = &mut self.link
+            && open.conn == conn
+        {
+            open.outbox.push(message);
+        }
+    }
+
+    fn now(&self) -> Now {
+        let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Now {
+            mono: mles_sansio::Instant::from_micros(micros(self.start.elapsed())),
+            unix: micros(unix),
+        }
+    }
+}
+
+/// Writes a batch, together; gives the sender back if that works.
+async fn write(
+    mut sender: WebSocketSender<Stream>,
+    messages: Vec<Message>,
+    cork: Cork,
+) -> Option<WebSocketSender<Stream>> {
+    let last = messages.len() - 1;
+    for (number, message) in messages.into_iter().enumerate() {
+        cork.set(number < last);
+        if sender.send(message).await.is_err() {
+            cork.set(false);
+            return None;
+        }
+    }
+    Some(sender)
+}
+
+fn message(frame: Frame) -> Message {
+    match frame.kind {
+        // It is UTF-8: who made the frame vouches for it. If it is not, it is sent as the bytes it is.
+        Kind::Text => match frame.payload.clone().try_into() {
+            Ok(text) => Message::Text(text),
+            Err(_) => Message::Binary(frame.payload),
+        },
+        Kind::Binary => Message::Binary(frame.payload),
+    }
+}
+
+fn bytes_of(
+    text: async_tungstenite::tungstenite::Utf8Bytes,
+) -> async_tungstenite::tungstenite::Bytes {
+    text.into()
+}
+
+/// Time for the answer to a close frame to leave.
+const LINGER: Duration = Duration::from_secs(2);

@@ -1,0 +1,218 @@
+//! Which certificates a client accepts.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{CryptoProvider, ring::default_provider};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
+
+/// Whom a client trusts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// The authorities that the operating system trusts.
+    System,
+    /// These authorities; and a server whose own certificate is one of them. The name is checked.
+    Certificates(Vec<CertificateDer<'static>>),
+    /// A server whose own certificate has this SHA-256 fingerprint, whatever its name.
+    Fingerprint([u8; 32]),
+    /// Everybody: who sits between can read and change everything.
+    Anyone,
+}
+
+impl Trust {
+    /// The fingerprint that 32 bytes in hexadecimal are, colons between them or not.
+    ///
+    /// # Errors
+    ///
+    /// It is none.
+    pub fn fingerprint(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "'{text}' is no SHA-256 fingerprint: give 32 bytes in hexadecimal, as the server prints it"
+            )
+        };
+        let digits: Vec<u32> = text
+            .chars()
+            .filter(|c| *c != ':')
+            .map(|c| c.to_digit(16))
+            .collect::<Option<_>>()
+            .ok_or_else(wrong)?;
+        let bytes: Vec<u8> = digits
+            .chunks_exact(2)
+            .map(|pair| (pair[0] << 4 | pair[1]) as u8)
+            .collect();
+        match <[u8; 32]>::try_from(bytes) {
+            Ok(bytes) if digits.len() == 64 => Ok(Self::Fingerprint(bytes)),
+            Ok(_) | Err(_) => Err(wrong()),
+        }
+    }
+
+    /// TLS 1.2 and 1.3 on ring, and who is accepted.
+    pub(crate) fn client_config(&self) -> Result<Arc<ClientConfig>, String> {
+        let provider = Arc::new(default_provider());
+        let roots = match self {
+            Self::System => {
+                let found = rustls_native_certs::load_native_certs();
+                let mut roots = RootCertStore::empty();
+                let (added, _) = roots.add_parsable_certificates(found.certs);
+                if added == 0 {
+                    return Err("this machine has no certificates of authorities: install ca-certificates, or give --ca or --fingerprint".to_owned());
+                }
+                Some(roots)
+            }
+            Self::Certificates(certificates) => {
+                let mut roots = RootCertStore::empty();
+                roots.add_parsable_certificates(certificates.iter().cloned());
+                Some(roots)
+            }
+            Self::Fingerprint(_) | Self::Anyone => None,
+        };
+        let authorities = match roots {
+            Some(roots) => {
+                let built =
+                    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                        .build();
+                Some(built.map_err(|error| {
+                    format!("--ca: {error}: give a PEM file with a certificate")
+                })?)
+            }
+            None => None,
+        };
+        let verifier = Verifier {
+            trust: self.clone(),
+            authorities,
+            provider: provider.clone(),
+        };
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(|error| error.to_string())?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()]; // T1.3
+        Ok(Arc::new(config))
+    }
+}
+
+/// What to say of a certificate that was not accepted.
+pub(crate) fn refusal(error: &CertificateError) -> String {
+    use CertificateError as E;
+    let what = if matches!(error, E::UnknownIssuer) {
+        "is not of an authority that this machine trusts: give --ca FILE, or --fingerprint with what the server prints"
+    } else if matches!(error, E::ApplicationVerificationFailure) {
+        "has another fingerprint: check --fingerprint, and whether this is the right server"
+    } else if matches!(error, E::NotValidForName | E::NotValidForNameContext { .. }) {
+        "is for other names: use one of them in the address, or give --fingerprint"
+    } else if matches!(error, E::Expired | E::ExpiredContext { .. }) {
+        "has expired: tell who runs it"
+    } else {
+        return format!(
+            "the server's certificate is not accepted: {error}; give --fingerprint with what the server prints"
+        );
+    };
+    format!("the server's certificate {what}")
+}
+
+struct Verifier {
+    trust: Trust,
+    authorities: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").finish_non_exhaustive()
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let done = Ok(ServerCertVerified::assertion());
+        match (&self.trust, &self.authorities) {
+            (Trust::Anyone, _) => done,
+            (Trust::Fingerprint(expected), _) => {
+                let digest = ring::digest::digest(&ring::digest::SHA256, own);
+                if digest.as_ref() == expected {
+                    done
+                } else {
+                    Err(CertificateError::ApplicationVerificationFailure.into())
+                }
+            }
+            // One that an authority's file holds is trusted itself, also if it may not be a server's by the rules
+            // of authorities.
+            (Trust::Certificates(known), _) if known.iter().any(|known| known == own) => {
+                verify_server_name(&ParsedCertificate::try_from(own)?, name)?;
+                done
+            }
+            (Trust::System | Trust::Certificates(_), Some(authorities)) => {
+                authorities.verify_server_cert(own, chain, name, ocsp, now)
+            }
+            (Trust::System | Trust::Certificates(_), None) => {
+                Err(CertificateError::UnknownIssuer.into())
+            }
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints() {
+        let colons = vec!["aB"; 32].join(":");
+        let plain = "Ab".repeat(32);
+        for text in [&colons, &plain] {
+            assert_eq!(Trust::fingerprint(text), Ok(Trust::Fingerprint([0xab; 32])));
+        }
+        for text in [
+            "",
+            "ab",
+            &"a".repeat(63),
+            &"a".repeat(65),
+            &"ab".repeat(33),
+            &"xy".repeat(32),
+        ] {
+            assert!(Trust::fingerprint(text).is_err(), "{text}");
+        }
+    }
+}

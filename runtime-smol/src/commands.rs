@@ -1,0 +1,184 @@
+//! The client programs: `mles talk`, `mles pub`, `mles sub`.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::future::pending;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use async_signal::{Signal, Signals};
+use ring::rand::SecureRandom;
+use runtime_common::config::{ClientConfig, Task};
+use runtime_smol::client::{Client, End, Event, Options, Trust};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use smol::future::or;
+use smol::stream::StreamExt;
+
+mod input;
+mod publish;
+mod show;
+mod subscribe;
+mod talk;
+
+/// Runs a client to its end.
+pub(crate) fn run(config: &ClientConfig) -> ExitCode {
+    let outcome = options(config).and_then(|options| match &config.task {
+        Task::Talk => smol::block_on(talk::run(&config.url, options)),
+        Task::Pub { source, binary } => publish::run(&config.url, options, source, *binary),
+        Task::Sub {
+            count,
+            format,
+            live,
+        } => smol::block_on(subscribe::run(&config.url, options, *count, *format, *live)),
+    });
+    match outcome {
+        Ok(code) => code,
+        Err(line) => {
+            say(&format!("error: {line}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn options(config: &ClientConfig) -> Result<Options, String> {
+    let uid = match &config.uid {
+        Some(uid) => uid.clone(),
+        None => {
+            let mut random = [0; 4];
+            ring::rand::SystemRandom::new()
+                .fill(&mut random)
+                .map_err(|_| "the operating system gives no random numbers".to_owned())?;
+            format!("mles-{:08x}", u32::from_be_bytes(random))
+        }
+    };
+    let mut options = Options::new(uid, &*config.channel);
+    options.config.key = config.key.read()?;
+    options.config.patient = config.retry;
+    options.trust = match (&config.ca, &config.fingerprint) {
+        (Some(path), _) => Trust::Certificates(certificates(path)?),
+        (None, Some(text)) => Trust::fingerprint(text)?,
+        (None, None) if config.insecure => Trust::Anyone,
+        (None, None) => Trust::System,
+    };
+    Ok(options)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let shown = path.display();
+    let mut pem = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_PEM).read_to_end(&mut pem))
+        .map_err(|error| {
+            format!("--ca: can't read '{shown}': {error}; check the path and its permissions")
+        })?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    found
+        .ok()
+        .filter(|certificates| !certificates.is_empty())
+        .ok_or_else(|| {
+            format!("--ca: no certificate in '{shown}': give a PEM file with -----BEGIN CERTIFICATE-----")
+        })
+}
+
+/// A line for the person, apart from what is received.
+fn say(line: &str) {
+    // Without a stderr there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// What an end means for the shell: 0 if everything is accepted, 3 if that is not known, 1 for the rest.
+fn code(end: End, why: &str) -> ExitCode {
+    match end {
+        End::Done => ExitCode::SUCCESS,
+        End::Unproved { .. } | End::Assumed { .. } => {
+            say(&format!("error: {why}"));
+            ExitCode::from(3)
+        }
+        End::Refused { .. } | End::Unreachable => {
+            say(&format!("error: {why}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says what a person should know of the connection.
+struct State {
+    url: String,
+    /// Whether a lost connection was told.
+    lost: Cell<bool>,
+}
+
+impl State {
+    fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            lost: Cell::new(false),
+        }
+    }
+
+    fn tell(&self, event: &Event) {
+        match event {
+            Event::Connected => {
+                if self.lost.replace(false) {
+                    say(&format!("mles: connected to {} again", self.url));
+                }
+            }
+            Event::Waiting { why } => {
+                self.lost.set(true);
+                say(&format!("mles: {why}"));
+            }
+            Event::Resumed { gap_possible: true } => {
+                say(
+                    "mles: messages may be missing here: the history does not reach back to the last one",
+                );
+            }
+            Event::CaughtUp { resent: 1.. } => {
+                say("mles: what was not in the history has been sent again");
+            }
+            Event::Resumed { .. }
+            | Event::CaughtUp { .. }
+            | Event::Received(_)
+            | Event::Ended { .. } => {}
+        }
+    }
+}
+
+/// Nobody reads any more: that is the reader's wish, and the end.
+fn stopped(written: io::Result<()>) -> Result<Option<ExitCode>, String> {
+    match written {
+        Ok(()) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Some(ExitCode::SUCCESS)),
+        Err(error) => Err(format!("can't write to stdout: {error}")),
+    }
+}
+
+/// Waits for SIGINT or SIGTERM.
+async fn interrupted() {
+    match Signals::new([Signal::Int, Signal::Term]) {
+        Ok(mut signals) => _ = signals.next().await,
+        Err(_) => pending().await,
+    }
+}
+
+/// Leaves the channel, if the server answers soon.
+async fn leave(client: &Client) {
+    or(
+        async {
+            client.finish().await;
+            while client.next().await.is_some() {}
+        },
+        async {
+            smol::Timer::after(LEAVE).await;
+        },
+    )
+    .await;
+}
+
+/// Bytes that are read of a file of certificates.
+const MAX_PEM: u64 = 4 << 20;
+
+/// Time to leave when nothing is owed any more.
+const LEAVE: Duration = Duration::from_secs(2);

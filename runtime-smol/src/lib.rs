@@ -1,0 +1,3 @@
+//! Mles on smol: the library has the [client]; the server is the program `mles`.
+
+pub mod client;

@@ -398,6 +398,14 @@ fn certificates(binary: &Binary) {
         command.contains(&format!("--fingerprint {fingerprint}")),
         "{command}"
     );
+    // It can be pasted.
+    let mut words = command.split_whitespace().skip(1);
+    assert_eq!(words.next().map(Into::into), Some(binary.path()));
+    let mut talk = Tool::start(binary, &words.collect::<Vec<_>>(), &[]);
+    talk.write("hello\n");
+    let ended = talk.wait();
+    assert_eq!(code(&ended), Some(0), "{ended:?}");
+    assert_eq!(server.join("reader", "lobby").recv_until_settled().len(), 2);
     for (host, options, error) in [
         ("localhost", &["--fingerprint", fingerprint][..], ""),
         (

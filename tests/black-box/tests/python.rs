@@ -16,12 +16,14 @@ fn alice_and_bob(binary: &Binary) {
     let lines = server.stdout().lines();
     let fingerprint = lines.iter().find_map(|line| line.split("SHA-256 ").nth(1));
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/python/alice_and_bob.py");
-    let output = Command::new("python3")
+    // One that has `websockets`.
+    let python = std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
+    let output = Command::new(python)
         .arg(script)
         .arg(server.address().port().to_string())
         .args(fingerprint)
         .output()
-        .expect("python3 runs");
+        .expect("Python runs");
     let said = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(

@@ -44,13 +44,12 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     enter: impl Fn() -> Gate,
     acknowledge: impl Fn(&S),
 ) -> Outcome {
-    // Boxed, so that what the way in needs is gone when the session begins.
-    let open = Box::pin(come_in(entrance, stream, gate, enter, acknowledge)).await;
-    let (stream, rest) = match open {
-        Ok(open) => open,
+    // Boxed, and without a name, so that what the way in needs is gone when the session begins: a task keeps
+    // room for every variable that is in scope while it waits.
+    let session = match Box::pin(come_in(entrance, stream, gate, enter, acknowledge)).await {
+        Ok((stream, rest)) => io.open(stream, rest, source),
         Err(outcome) => return outcome,
     };
-    let session = io.open(stream, rest, source);
     let _forgotten = AtLast(|| io.forget(&session));
     poll_fn(|cx| session.poll(io, cx)).await;
     Outcome::Session

@@ -72,12 +72,10 @@ impl Door {
         self.lock().sessions()
     }
 
-    /// Whether sessions are let in.
+    /// Whether the server is there for anybody; whether there is room is decided by [`Door::enter`].
     pub(crate) fn gate(&self) -> Gate {
         if self.stopping.load(Ordering::Relaxed) {
             Gate::ShuttingDown
-        } else if self.sessions() >= self.limits.max_sessions {
-            Gate::Full
         } else {
             Gate::Open
         }

@@ -32,8 +32,8 @@ pub(crate) enum Outcome {
     Failed(io::Error),
 }
 
-/// Serves one connection to its end. `gate` says whether sessions are let in; `enter` is called when this one
-/// is to become a session, and has the last word; `acknowledge` when the client is to say two things with no
+/// Serves one connection to its end. `gate` says whether the server is there for anybody; `enter` is called
+/// when this one is to become a session, and says whether it may; `acknowledge` when the client is to say two things with no
 /// answer to the first: its end of the TLS handshake and the request, its header and a message.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     io: &IoThread<Sniff<S>>,
@@ -133,7 +133,7 @@ async fn request<S: AsyncRead + AsyncWrite + Unpin>(
         head.extend_from_slice(&buffer[..count]);
         let (answer, used) = match http::parse_head(head) {
             Ok(Some((request, used))) => match http::respond(&request, gate()) {
-                // Many may have seen the gate open.
+                // A good request for a session; only now is a place taken.
                 Answer::Upgrade { .. } => (http::respond(&request, enter()), used),
                 answer @ Answer::Close { .. } => (answer, used),
             },

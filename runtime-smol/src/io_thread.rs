@@ -12,9 +12,8 @@ use futures_rustls::server::TlsStream;
 use mles_sansio::{Action, ConnId, Ending, Event, Fault, GroupId, Role, Source};
 use runtime_common::config::Config;
 use runtime_common::groups::{Excess, Fill, Flushed, Groups, Progress, conn_id, slot};
-use smol::io::{AsyncRead, AsyncWrite};
-
 use runtime_common::websocket::ControlPayload;
+use smol::io::{AsyncRead, AsyncWrite};
 
 use crate::session::{Phase, Session};
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use runtime_common::config::Listen;
 use smol::{Async, Timer};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// Sockets that listen, and what there is to say about them.
 pub(crate) struct Bound {
@@ -197,18 +197,6 @@ impl Shortage {
     fn ends(&mut self, now: Instant) -> bool {
         self.last.take_if(|last| now - *last >= CALM).is_some()
     }
-}
-
-/// Has the system acknowledge at once what has come and what comes until the next answer. A client with
-/// Nagle's algorithm does not send its next small segment before, and the system would wait 40 ms for an
-/// answer to go with it.
-pub(crate) fn acknowledge(stream: &Async<TcpStream>) {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Err(error) = SockRef::from(stream).set_tcp_quickack(true) {
-        tracing::debug!("TCP_QUICKACK: {error}");
-    }
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let _ = stream;
 }
 
 fn is_out_of_descriptors(error: &io::Error) -> bool {

@@ -26,6 +26,7 @@ mod route;
 mod server;
 mod session;
 mod sniff;
+mod socket;
 mod turn;
 mod worker;
 

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -21,6 +21,7 @@ use smol::{Async, LocalExecutor, Task, Timer};
 use crate::door::Door;
 use crate::driver::{farewell, within};
 use crate::listen;
+use crate::socket::Socket;
 
 /// What the node's thread counts, as of the last turn: a copy of some hundred bytes for each turn, so that
 /// whoever looks neither waits for the node nor makes it wait.
@@ -118,7 +119,8 @@ impl Monitor {
             loop {
                 let place = room.acquire_arc().await;
                 let pause = match listener.accept().await {
-                    Ok((mut stream, _)) => {
+                    Ok((stream, _)) => {
+                        let mut stream = Socket::new(stream);
                         let monitor = self.clone();
                         let serve = async move {
                             let metrics = || monitor.snapshot().exposition();
@@ -157,7 +159,7 @@ impl Monitor {
 }
 
 /// Reads one request and answers it.
-async fn answer(stream: &mut Async<TcpStream>, metrics: impl FnOnce() -> String) -> io::Result<()> {
+async fn answer(stream: &mut Socket, metrics: impl FnOnce() -> String) -> io::Result<()> {
     let mut head = [0; HEAD_MAX];
     let mut filled = 0;
     let answer = loop {
@@ -177,12 +179,7 @@ async fn answer(stream: &mut Async<TcpStream>, metrics: impl FnOnce() -> String)
         // Nobody is upgraded here.
         Answer::Upgrade { .. } => {}
         Answer::Close { response, .. } => {
-            farewell(stream, &response, |it| {
-                // Closing it does not: it has nothing of its own to say.
-                let _ = it.get_ref().shutdown(Shutdown::Write);
-                it
-            })
-            .await;
+            farewell(stream, &response, |it| it).await;
         }
     }
     Ok(())

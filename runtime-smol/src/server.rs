@@ -23,8 +23,9 @@ use crate::door::{self, Door};
 use crate::handover::Handover;
 use crate::listen::{self, Bound};
 use crate::monitor::{Monitor, Outlets};
+use crate::socket::Socket;
 use crate::turn::{self, Clock};
-use crate::worker::{Arrival, Socket, Worker};
+use crate::worker::{Arrival, Worker};
 
 /// The I/O threads: this one, which is number 0 and has the node, and those beside it.
 struct Server {
@@ -69,7 +70,7 @@ pub(crate) fn run(
         let accepting = bound.listeners.into_iter().map(|listener| {
             let server = server.clone();
             executor.spawn(listen::accept(listener, move |stream, address| {
-                server.admit(stream, address.ip());
+                server.admit(Socket::new(stream), address.ip());
             }))
         });
         let accepting: Vec<_> = accepting.collect();
@@ -139,18 +140,21 @@ impl Server {
             Err(refused) => return tracing::debug!("connection refused: {refused}"),
         };
         if let Some(evicted) = evicted {
-            match door::thread(evicted).checked_sub(1) {
+            match self.other(evicted) {
                 None => self.own.give_up(evicted),
-                Some(other) => self.others[other].put_evicted(evicted),
+                Some(other) => other.put_evicted(evicted),
             }
         }
-        if let Err(error) = stream.get_ref().set_nodelay(true) {
-            tracing::debug!("TCP_NODELAY: {error}");
-        }
-        match door::thread(ticket.id).checked_sub(1) {
+        match self.other(ticket.id) {
             None => self.own.take_in((stream, ticket)),
-            Some(other) => self.others[other].put_arrival((stream, ticket)),
+            Some(other) => other.put_arrival((stream, ticket)),
         }
+    }
+
+    /// The thread of a connection, if it is not this one.
+    fn other(&self, id: u64) -> Option<&Handover<Arrival>> {
+        let other = door::thread(id).checked_sub(1)?;
+        Some(&self.others[other])
     }
 }
 

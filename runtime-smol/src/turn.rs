@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mles_sansio::{Action, Event, Node, Notice, Now};
@@ -55,8 +55,7 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin, A>(
     stopping: &AtomicBool,
     tally: &Tally,
 ) {
-    let mut timer = Timer::never();
-    let mut armed = None;
+    let mut alarm = Alarm::default();
     let mut due = false;
     let mut threads = Threads::new(io, others, tally);
     poll_fn(|cx| {
@@ -93,20 +92,10 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin, A>(
             }
             let next = node.next_timeout().map(|(at, _)| clock.at(at));
             let next = [next, lingering].into_iter().flatten().min();
-            if next != armed {
-                armed = next;
-                match next {
-                    Some(at) => timer.set_at(at),
-                    None => timer = Timer::never(),
-                }
+            if !alarm.is_due(next, cx) {
+                return Poll::Pending;
             }
-            match Pin::new(&mut timer).poll(cx) {
-                Poll::Ready(_) => {
-                    armed = None;
-                    due = true;
-                }
-                Poll::Pending => return Poll::Pending,
-            }
+            due = true;
         }
     })
     .await;
@@ -187,7 +176,7 @@ pub(crate) async fn relay<S: AsyncRead + AsyncWrite + Unpin, A>(
     mut take_in: impl FnMut(A),
     mut give_up: impl FnMut(u64),
 ) -> Infallible {
-    let mut timer = Timer::never();
+    let mut alarm = Alarm::default();
     let mut under_way = None;
     poll_fn(|cx| {
         io.wakes(cx.waker());
@@ -225,16 +214,36 @@ pub(crate) async fn relay<S: AsyncRead + AsyncWrite + Unpin, A>(
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            match io.drop_lingering(Instant::now()) {
-                Some(at) => timer.set_at(at),
-                None => timer = Timer::never(),
-            }
-            if Pin::new(&mut timer).poll(cx).is_pending() {
+            let lingering = io.drop_lingering(Instant::now());
+            if !alarm.is_due(lingering, cx) {
                 return Poll::Pending;
             }
         }
     })
     .await
+}
+
+/// A timer that is set anew only when its moment changes.
+#[derive(Default)]
+struct Alarm {
+    armed: Option<(Instant, Timer)>,
+}
+
+impl Alarm {
+    /// Whether the moment has come; if not, the task is woken when it has.
+    fn is_due(&mut self, at: Option<Instant>, cx: &mut Context<'_>) -> bool {
+        if self.armed.as_ref().map(|(at, _)| *at) != at {
+            self.armed = at.map(|at| (at, Timer::at(at)));
+        }
+        let due = self
+            .armed
+            .as_mut()
+            .is_some_and(|(_, timer)| Pin::new(timer).poll(cx).is_ready());
+        if due {
+            self.armed = None;
+        }
+        due
+    }
 }
 
 fn log(notice: &Notice) {

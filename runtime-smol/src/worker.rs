@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,15 +9,13 @@ use futures_rustls::TlsAcceptor;
 use runtime_common::config::Config;
 use runtime_common::http::Gate;
 use rustls::ServerConfig;
-use smol::{Async, LocalExecutor, Task};
+use smol::{LocalExecutor, Task};
 
 use crate::door::{Door, Ticket};
 use crate::driver::{AtLast, Entrance, Outcome, serve};
 use crate::io_thread::IoThread;
-use crate::listen::acknowledge;
 use crate::sniff::Sniff;
-
-pub(crate) type Socket = Async<TcpStream>;
+use crate::socket::Socket;
 
 /// A connection on its way to its thread.
 pub(crate) type Arrival = (Socket, Ticket);
@@ -67,7 +64,17 @@ impl Worker {
             let source = mles_sansio::Source(ticket.source.key());
             let (io, entrance) = (&worker.io, &worker.entrance);
             let (gate, enter) = (|| worker.door.gate(), || worker.enter(id));
-            match serve(io, entrance, stream, source, gate, enter, acknowledge).await {
+            match serve(
+                io,
+                entrance,
+                stream,
+                source,
+                gate,
+                enter,
+                Socket::acknowledge,
+            )
+            .await
+            {
                 Outcome::Session => {}
                 Outcome::Answered(status) => {
                     worker.door.answered(status);

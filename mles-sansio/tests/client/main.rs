@@ -1,0 +1,6 @@
+//! The rules of a client, one by one.
+
+mod connections;
+mod own;
+mod replay;
+mod run;

@@ -1,0 +1,237 @@
+//! Sending: every line arrives once and in order, whatever happens to the line and the server.
+
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use black_box::{Binary, Message, Server, Signal, Tool, suite};
+use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::PrivateKeyDer;
+
+use crate::{code, history, numbers, port, publish, url};
+
+suite! {
+    one_message,
+    ten_thousand_lines,
+    a_line_that_breaks,
+    a_server_that_is_killed,
+    a_server_that_restarts,
+    a_server_that_does_not_answer,
+}
+
+/// M1.1, X1.4: from the command line, from stdin, from a file; empty and of several lines.
+fn one_message(binary: &Binary) {
+    let server = Server::start(binary, &[], &[]);
+    let url = url(&server);
+    let file = server.home().file("message", "from a file\n");
+    for (options, input) in [
+        (&["-m", "an argument"][..], ""),
+        (&[], "all of\nstdin\n"),
+        (&["--file", &file], ""),
+        (&["-m", ""], ""),
+        (&["--message", "-dash"], ""),
+    ] {
+        let ended = publish(binary, &url, options, input);
+        assert_eq!(code(&ended), Some(0), "{ended:?}");
+        assert!(
+            ended.stdout.is_empty() && ended.stderr.is_empty(),
+            "{ended:?}"
+        );
+    }
+    let expected = [
+        "an argument",
+        "all of\nstdin\n",
+        "from a file\n",
+        "",
+        "-dash",
+    ];
+    assert_eq!(history(&server), expected);
+}
+
+/// M1.3: a pipe, without losing a line, and more than the client keeps in doubt at once.
+fn ten_thousand_lines(binary: &Binary) {
+    const LINES: u32 = 40_000;
+    let server = Server::start(binary, &["--limit", "100000"], &[]);
+    let url = url(&server);
+    let sub = ["sub", &url, "-c", "c", "--insecure", "--count", "40000"];
+    let mut sub = Tool::start(binary, &sub, &[]);
+    let ended = publish(binary, &url, &["--lines"], &numbers(1..=LINES));
+    assert_eq!(code(&ended), Some(0), "{ended:?}");
+    let expected: Vec<_> = (1..=LINES).map(|number| number.to_string()).collect();
+    assert!(history(&server) == expected);
+    let got = sub.wait();
+    assert_eq!(code(&got), Some(0), "{:?}", got.stderr);
+    assert!(got.stdout == expected);
+}
+
+/// A way to a server that can be cut.
+struct Line {
+    port: u16,
+    sockets: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Line {
+    fn to(server: &Server) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let sockets = Arc::new(Mutex::new(Vec::new()));
+        let (address, list) = (server.address(), sockets.clone());
+        std::thread::spawn(move || {
+            for near in listener.incoming() {
+                let (near, far) = (near.unwrap(), TcpStream::connect(address).unwrap());
+                let clone = |stream: &TcpStream| stream.try_clone().unwrap();
+                list.lock().unwrap().extend([clone(&near), clone(&far)]);
+                for (mut from, mut to) in [(clone(&near), clone(&far)), (far, near)] {
+                    std::thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+            }
+        });
+        Self { port, sockets }
+    }
+
+    fn url(&self) -> String {
+        format!("wss://127.0.0.1:{}", self.port)
+    }
+
+    fn cut(&self) {
+        for socket in self.sockets.lock().unwrap().drain(..) {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// J2.1, L2.7: what a connection loses in the middle arrives once and in order, either way.
+fn a_line_that_breaks(binary: &Binary) {
+    let server = Server::start(binary, &["--limit", "100000"], &[]);
+    let line = Line::to(&server);
+    let url = line.url();
+    let sub = ["sub", &url, "-c", "c", "--insecure", "--count", "8000"];
+    let mut sub = Tool::start(binary, &sub, &[]);
+    let args = ["pub", &url, "-c", "c", "--insecure", "--lines"];
+    let mut tool = Tool::start(binary, &args, &[]);
+    let mut alice = server.join("alice", "c");
+    for round in 0..4 {
+        tool.write(&numbers(round * 2000 + 1..=round * 2000 + 2000));
+        let middle = Message::text((round * 2000 + 700).to_string());
+        while alice.recv() != middle {}
+        line.cut();
+    }
+    let ended = tool.wait();
+    assert_eq!(code(&ended), Some(0), "{ended:?}");
+    let expected: Vec<_> = (1..=8000).map(|number| number.to_string()).collect();
+    assert!(history(&server) == expected, "accepted once, in order");
+    let got = sub.wait();
+    assert_eq!(code(&got), Some(0), "{:?}", got.stderr);
+    assert!(got.stdout == expected, "printed once, in order");
+    let lost = got
+        .stderr
+        .iter()
+        .filter(|line| line.contains("trying again"))
+        .count();
+    assert!(
+        lost > 0
+            && !got
+                .stderr
+                .iter()
+                .any(|line| line.contains("may be missing")),
+        "{:?}",
+        got.stderr
+    );
+}
+
+/// A server that is killed has accepted some and remembers nothing: everything that it did not confirm is sent to
+/// the next one, in order.
+fn a_server_that_is_killed(binary: &Binary) {
+    let server = Server::start(binary, &["--limit", "100000"], &[]);
+    let (url, port) = (url(&server), port(&server));
+    let args = ["pub", &url, "-c", "c", "--insecure", "--lines"];
+    let mut tool = Tool::start(binary, &args, &[]);
+    let mut alice = server.join("alice", "c");
+    tool.write(&numbers(1..=5000));
+    while alice.recv() != Message::text("3000") {}
+    server.signal(Signal::KILL);
+    drop(alice);
+    drop(server);
+    let server = Server::start(binary, &["--limit", "100000", "--port", &port], &[]);
+    tool.write(&numbers(5001..=10_000));
+    let ended = tool.wait();
+    assert_eq!(code(&ended), Some(0), "{ended:?}");
+    let got = history(&server);
+    let expected: Vec<_> = (1..=10_000).map(|number| number.to_string()).collect();
+    assert!(got == expected, "{} lines", got.len());
+    assert!(
+        ended
+            .stderr
+            .iter()
+            .any(|line| line.contains("trying again in"))
+    );
+    assert!(
+        ended
+            .stderr
+            .iter()
+            .any(|line| line.contains("again") && line.contains("connected"))
+    );
+}
+
+/// X1.8: with 1012 and a new history. Who was there is back, and is told what cannot be known.
+fn a_server_that_restarts(binary: &Binary) {
+    let server = Server::start(binary, &[], &[]);
+    let (url, port) = (url(&server), port(&server));
+    let mut sub = Tool::start(binary, &["sub", &url, "-c", "c", "--insecure"], &[]);
+    publish(binary, &url, &["-m", "before"], "");
+    sub.stdout().wait_for("before").unwrap();
+    server.stop();
+    let server = Server::start(binary, &["--port", &port], &[]);
+    sub.stderr().wait_for("again").unwrap();
+    publish(binary, &url, &["-m", "after"], "");
+    sub.stdout().wait_for("after").unwrap();
+    sub.stderr().wait_for("messages may be missing").unwrap();
+    sub.signal(Signal::INT);
+    let ended = sub.wait();
+    assert_eq!(code(&ended), Some(0), "{ended:?}");
+    assert_eq!(ended.stdout, ["before", "after"]);
+    drop(server);
+}
+
+/// One that drops the connection at the close frame, and shows no history: it is not known what it has.
+fn a_server_that_does_not_answer(binary: &Binary) {
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap().der().clone();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("wss://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let tls = rustls::ServerConnection::new(config.clone()).unwrap();
+            let stream = rustls::StreamOwned::new(tls, stream.unwrap());
+            #[expect(clippy::result_large_err, reason = "tungstenite's callback")]
+            let select = |_: &_, mut response: tungstenite::handshake::server::Response| {
+                let token = "mles-websocket".parse().unwrap();
+                response
+                    .headers_mut()
+                    .insert("Sec-WebSocket-Protocol", token);
+                Ok(response)
+            };
+            let mut socket = tungstenite::accept_hdr(stream, select).unwrap();
+            while socket.read().is_ok_and(|message| !message.is_close()) {}
+        }
+    });
+    let ended = publish(binary, &url, &["-m", "hello"], "");
+    assert_eq!(code(&ended), Some(3), "{ended:?}");
+    let last = ended.stderr.last().unwrap();
+    assert!(
+        last.contains("1 messages may not have reached it"),
+        "{last}"
+    );
+}

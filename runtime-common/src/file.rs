@@ -23,7 +23,10 @@ impl NamedFile {
     }
 
     /// Its content, or the first `max` bytes of that.
-    pub(crate) fn read(&self, max: u64) -> Result<Vec<u8>, String> {
+    ///
+    /// # Errors
+    /// It can't be read; one line that says what to do.
+    pub fn read(&self, max: u64) -> Result<Vec<u8>, String> {
         read(&self.name, &self.path, max)
     }
 }

@@ -1,16 +1,14 @@
 //! The client programs: `mles talk`, `mles pub`, `mles sub`.
 
 use std::cell::Cell;
-use std::fs::File;
 use std::future::pending;
-use std::io::{self, Read, Write};
-use std::path::Path;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use async_signal::{Signal, Signals};
 use ring::rand::SecureRandom;
-use runtime_common::config::{ClientConfig, Task};
+use runtime_common::config::{ClientConfig, NamedFile, Task};
 use runtime_smol::client::{Client, End, Event, Options, Trust};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -66,20 +64,15 @@ fn options(config: &ClientConfig) -> Result<Options, String> {
     Ok(options)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let shown = path.display();
-    let mut pem = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_PEM).read_to_end(&mut pem))
-        .map_err(|error| {
-            format!("--ca: can't read '{shown}': {error}; check the path and its permissions")
-        })?;
+fn certificates(file: &NamedFile) -> Result<Vec<CertificateDer<'static>>, String> {
+    let (name, shown) = (&file.name, file.path.display());
+    let pem = file.read(MAX_PEM)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     found
         .ok()
         .filter(|certificates| !certificates.is_empty())
         .ok_or_else(|| {
-            format!("--ca: no certificate in '{shown}': give a PEM file with -----BEGIN CERTIFICATE-----")
+            format!("{name}: no certificate in '{shown}': give a PEM file with -----BEGIN CERTIFICATE-----")
         })
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser};
 
 use super::layer::{Given, Setting};
-use super::{Check, Exit, KEY_VARIABLE, KeySource, cli};
+use super::{Check, Exit, KEY_VARIABLE, KeySource, NamedFile, cli};
 
 /// What a client program is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct ClientConfig {
     /// The shared key (A1.1).
     pub key: KeySource,
     /// PEM file of certificates to trust.
-    pub ca: Option<PathBuf>,
+    pub ca: Option<NamedFile>,
     /// SHA-256 fingerprint of the server's certificate, as written.
     pub fingerprint: Option<String>,
     /// Whether any certificate is taken.
@@ -62,7 +62,7 @@ pub enum Source {
     /// Each line of stdin.
     Lines,
     /// A file, as one message.
-    File(PathBuf),
+    File(NamedFile),
     /// All of stdin, as one message.
     Stdin,
 }
@@ -236,7 +236,7 @@ impl ClientConfig {
                 let source = match (given.message, given.lines, given.file) {
                     (Some(message), ..) => Source::Message(message),
                     (None, true, _) => Source::Lines,
-                    (None, false, Some(path)) => Source::File(path),
+                    (None, false, Some(path)) => Source::File(NamedFile::new("--file", path)),
                     (None, false, None) => Source::Stdin,
                 };
                 let binary = given.binary;
@@ -285,7 +285,7 @@ impl ClientConfig {
             uid,
             channel: common.channel,
             key,
-            ca: common.ca,
+            ca: common.ca.map(|path| NamedFile::new("--ca", path)),
             fingerprint: common.fingerprint,
             insecure: common.insecure,
             retry: common.retry,
@@ -296,7 +296,6 @@ impl ClientConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::super::NamedFile;
     use super::*;
 
     fn load(line: &str, env: &[(&str, &str)]) -> Result<Option<ClientConfig>, Exit> {
@@ -336,7 +335,7 @@ mod tests {
             uid: Some("u".to_owned()),
             channel: "c".to_owned(),
             key: KeySource::None,
-            ca: Some("f".into()),
+            ca: Some(NamedFile::new("--ca", "f")),
             fingerprint: None,
             insecure: false,
             retry: true,
@@ -347,7 +346,7 @@ mod tests {
             ("-m hello", Source::Message("hello".into())),
             ("-m -1", Source::Message("-1".into())),
             ("-l", Source::Lines),
-            ("--file f", Source::File("f".into())),
+            ("--file f", Source::File(NamedFile::new("--file", "f"))),
             ("", Source::Stdin),
         ] {
             let binary = options.is_empty();

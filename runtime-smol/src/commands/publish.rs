@@ -1,7 +1,6 @@
 //! `mles pub`: sends, and ends when the server has accepted everything.
 
 use std::cell::RefCell;
-use std::fs;
 use std::future::pending;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -25,13 +24,7 @@ pub(super) fn run(
     // What can fail comes before the connection.
     let message = match source {
         Source::Message(text) => Some(frame(text.as_bytes().to_vec(), binary)?),
-        Source::File(path) => {
-            let content = fs::read(path).map_err(|error| {
-                let shown = path.display();
-                format!("--file: can't read '{shown}': {error}; check the path and its permissions")
-            })?;
-            Some(frame(content, binary)?)
-        }
+        Source::File(file) => Some(frame(file.read(u64::MAX)?, binary)?),
         Source::Stdin => {
             let mut content = Vec::new();
             let read = io::stdin().lock().read_to_end(&mut content);

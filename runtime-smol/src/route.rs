@@ -39,10 +39,9 @@ impl Routes {
     pub(crate) fn send(&mut self, action: Action, mut to: impl FnMut(usize, Action)) {
         let conn = match action {
             Action::Broadcast { group, .. } => {
-                for at in 0..self.threads {
-                    if self.groups.get(&group).is_some_and(|counts| counts[at] > 0) {
-                        to(at, action.clone());
-                    }
+                let counts = self.groups.get(&group).map_or(&[][..], |counts| counts);
+                for (thread, _) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+                    to(thread, action.clone());
                 }
                 return;
             }

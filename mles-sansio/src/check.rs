@@ -13,6 +13,7 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use crate::node::Node;
 use crate::session::{Conn, Flow, ahead};
 use crate::time::Now;
+#[cfg(debug_assertions)]
 use crate::timer::Timer;
 
 impl Node {

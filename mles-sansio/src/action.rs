@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 
-use crate::event::{ConnId, Entry, Name};
+use crate::event::{ConnId, Entry, Name, PeerId};
 use crate::frame::{Frame, Frames};
 use crate::notice::Notice;
 use crate::violation::Closing;
@@ -90,6 +90,13 @@ pub enum Action {
         channel: Name,
         /// The message.
         entry: Entry,
+    },
+    /// Open a connection to a peer: TLS, then a WebSocket with the subprotocol and a fresh nonce, all
+    /// within the handshake timeout. Answered once, by [`Event::Opened`](crate::Event::Opened) with
+    /// [`Role::Dialed`](crate::Role::Dialed), or by [`Event::DialFailed`](crate::Event::DialFailed).
+    Dial {
+        /// Whom.
+        peer: PeerId,
     },
     /// Something to log or to count.
     Notice(Notice),

@@ -2,19 +2,24 @@
 //! (spec: J1, M3, L1, L3).
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
 use crate::action::GroupId;
 use crate::config::Config;
 use crate::event::{ConnId, Entry, Name};
+use crate::frame::Frame;
 use crate::header;
-use crate::history::{Bounds, History};
-use crate::time::Instant;
+use crate::history::{Bounds, History, Order};
+use crate::peering::Seen;
+use crate::node::AHEAD_MAX;
+use crate::time::{Instant, Now};
 
 /// What a channel costs beyond its name and its history (M3.5).
 const CHANNEL_COST: u64 = 256;
 
-/// One channel. It exists while it has members or history.
+/// One channel. It exists while it has members, history, or links on which it is joined.
 #[derive(Clone, Debug)]
 pub(crate) struct Channel {
     pub(crate) name: Name,
@@ -25,6 +30,19 @@ pub(crate) struct Channel {
     pub(crate) seq: u64,
     /// The time stamp given or seen last: also when the channel was last active.
     pub(crate) last_ts: u64,
+    /// The time stamp this node gave last on it.
+    pub(crate) own_ts: u64,
+    /// What other nodes accepted and this one has too (S1.1).
+    pub(crate) seen: Seen,
+    /// Links on which it is joined, or is to be.
+    pub(crate) links: Vec<ConnId>,
+    /// Interest that has ended lingers until then (C1.2).
+    pub(crate) wanted_until: Option<Instant>,
+    /// Members that wait for the upstream's history (W1.1).
+    pub(crate) waiting: BTreeSet<ConnId>,
+    /// What was accepted since the first of them began to wait, and is not in the history (W1.3).
+    awaited: BTreeMap<Order, Entry>,
+    awaited_cost: u64,
     /// Where the activity index has it; it moves there only when somebody looks.
     indexed: Option<u64>,
 }
@@ -38,7 +56,21 @@ pub(crate) struct Member {
 
 impl Channel {
     fn cost(&self) -> u64 {
-        self.own_cost() + self.history.cost()
+        self.own_cost() + self.seen.cost() + self.awaited_cost + self.history.cost()
+    }
+
+    /// The time stamp that the next one is above: also of those that this node gave before it forgot the
+    /// channel, unless the date was set back by more than others could bear (M3.1).
+    pub(crate) fn last_given(&self, now: Now) -> u64 {
+        if self.own_ts <= now.unix.saturating_add(AHEAD_MAX) {
+            self.last_ts.max(self.own_ts)
+        } else {
+            self.last_ts
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.members.is_empty() && self.links.is_empty()
     }
 
     /// What it costs without any history (M3.5).
@@ -47,8 +79,9 @@ impl Channel {
     }
 
     /// Stores an entry within the bounds on this channel, unless the budget could never give it room;
-    /// the budget itself is the caller's, for all channels alike (M3.7).
-    pub(crate) fn remember(&mut self, entry: Entry, config: &Config) {
+    /// the budget itself is the caller's, for all channels alike (M3.7). Gives back what is not stored,
+    /// or not any more.
+    pub(crate) fn remember(&mut self, entry: Entry, config: &Config) -> Vec<Entry> {
         let bytes = config.history_channel_bytes;
         let most = config.history_bytes.saturating_sub(self.own_cost());
         let bounds = Bounds {
@@ -57,7 +90,49 @@ impl Channel {
             largest: bytes.min(most),
         };
         let announces = header::announces(&entry.frame, &entry.uid, &self.name);
-        self.history.insert(entry, announces, bounds);
+        let dropped = self.history.insert(entry, announces, bounds);
+        self.await_history(&dropped);
+        dropped
+    }
+
+    /// What leaves the history stays for those who wait for it (W1.3).
+    fn await_history(&mut self, dropped: &[Entry]) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        for entry in dropped {
+            self.awaited_cost += entry.cost();
+            self.awaited.insert(entry.order(), entry.clone());
+        }
+    }
+
+    /// Whether more is kept for those who wait than a channel may keep.
+    pub(crate) fn awaits_much(&self, config: &Config) -> bool {
+        self.awaited_cost > config.history_channel_bytes
+    }
+
+    /// A member has waited enough: its replay begins, without what it has sent itself: what this node,
+    /// `origin`, has accepted from `uid` above `own` (W1.3, W1.4).
+    pub(crate) fn release(
+        &mut self,
+        conn: ConnId,
+        deadline: Instant,
+        own: impl Fn(&Entry) -> bool,
+    ) -> Option<(u64, Arc<[Frame]>)> {
+        let replay = self
+            .history
+            .start_replay(conn, deadline, &self.awaited, own);
+        self.wait_no_more(conn);
+        replay
+    }
+
+    /// One that waits less.
+    pub(crate) fn wait_no_more(&mut self, conn: ConnId) {
+        self.waiting.remove(&conn);
+        if self.waiting.is_empty() {
+            self.awaited.clear();
+            self.awaited_cost = 0;
+        }
     }
 }
 
@@ -77,14 +152,16 @@ pub(crate) struct Channels {
     holding: BTreeSet<(Instant, GroupId)>,
     /// What all channels cost.
     cost: u64,
-    /// Sequence numbers start above all that were used on channels forgotten since.
+    /// Sequence numbers and time stamps start above all that were given on channels forgotten since:
+    /// others may remember those (S2.3).
     seq_floor: u64,
+    ts_floor: u64,
 }
 
 /// What has to give way when the budget is exceeded.
 pub(crate) enum Excess {
     /// A step was made: a channel has lost its oldest frame (M3.7), or the index knows its activity.
-    Step,
+    Step(Option<(GroupId, Entry)>),
     /// No channel may lose anything any more, and the replay of this connection holds what the history
     /// has dropped (L3.9).
     Replay(ConnId),
@@ -106,6 +183,13 @@ impl Channels {
             history: History::default(),
             seq: self.seq_floor,
             last_ts: 0,
+            own_ts: self.ts_floor,
+            seen: Seen::default(),
+            links: Vec::new(),
+            wanted_until: None,
+            waiting: BTreeSet::new(),
+            awaited: BTreeMap::new(),
+            awaited_cost: 0,
             indexed: None,
         };
         self.cost += channel.cost();
@@ -135,14 +219,14 @@ impl Channels {
         change: impl FnOnce(&mut Channel) -> R,
     ) -> Option<R> {
         let channel = self.by_id.get_mut(&id)?;
-        let (cost, idle) = (channel.cost(), channel.members.is_empty());
+        let (cost, idle) = (channel.cost(), channel.is_idle());
         let (last_ts, held) = (channel.last_ts, channel.history.held_until());
         let result = change(channel);
         self.cost = self.cost - cost + channel.cost();
         if idle {
             self.idle.remove(&(last_ts, id));
         }
-        let (idle, empty) = (channel.members.is_empty(), channel.history.is_empty());
+        let (idle, empty) = (channel.is_idle(), channel.history.is_empty());
         if idle && empty {
             self.forget(id);
             return Some(result);
@@ -174,6 +258,17 @@ impl Channels {
         self.cost
     }
 
+    /// The first channels from an id on.
+    pub(crate) fn since(&self, id: GroupId) -> impl Iterator<Item = (GroupId, &Channel)> {
+        self.by_id.range(id..).map(|(id, channel)| (*id, channel))
+    }
+
+    /// Some channels with members that wait for history, at most so many.
+    pub(crate) fn waiting(&self, most: usize) -> Vec<GroupId> {
+        let waiting = self.by_id.iter().filter(|(_, c)| !c.waiting.is_empty());
+        waiting.map(|(id, _)| *id).take(most).collect()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
     }
@@ -187,13 +282,16 @@ impl Channels {
             return holder.map_or(Excess::Nothing, Excess::Replay);
         };
         // `update` puts the channel back where its activity belongs, if it has entries.
-        self.update(id, |channel| {
+        let dropped = self.update(id, |channel| {
             channel.indexed = None;
-            if channel.last_ts == indexed {
-                channel.history.drop_oldest();
+            if channel.last_ts != indexed {
+                return None;
             }
+            let dropped = channel.history.drop_oldest()?;
+            channel.await_history(core::slice::from_ref(&dropped));
+            Some((id, dropped))
         });
-        Excess::Step
+        Excess::Step(dropped.flatten())
     }
 
     /// The channel without members that was active least recently, and when that was.
@@ -206,8 +304,11 @@ impl Channels {
     pub(crate) fn check(&self) -> (u64, u64) {
         let (mut members, mut cost) = (0, 0);
         for channel in self.by_id.values() {
-            let alive = !channel.members.is_empty() || !channel.history.is_empty();
-            assert!(alive, "invariant 3: a channel without members and history");
+            let alive = !channel.is_idle() || !channel.history.is_empty();
+            assert!(
+                alive,
+                "invariant 3: a channel without members, links and history"
+            );
             members += channel.members.len() as u64;
             cost += channel.cost();
         }
@@ -227,6 +328,7 @@ impl Channels {
         }
         self.cost -= channel.cost();
         self.seq_floor = self.seq_floor.max(channel.seq);
+        self.ts_floor = self.ts_floor.max(channel.own_ts);
         Some(channel.name)
     }
 }
@@ -237,8 +339,16 @@ impl Hash for Channels {
         self.by_id.len().hash(state);
         for (id, channel) in &self.by_id {
             (id, &channel.name, &channel.members).hash(state);
-            (&channel.history, channel.seq, channel.last_ts).hash(state);
+            (
+                &channel.history,
+                channel.seq,
+                channel.last_ts,
+                channel.own_ts,
+            )
+                .hash(state);
+            (&channel.seen, &channel.links, &channel.waiting).hash(state);
+            channel.awaited.hash(state);
         }
-        (self.next_id, self.seq_floor).hash(state);
+        (self.next_id, self.seq_floor, self.ts_floor).hash(state);
     }
 }

@@ -5,6 +5,7 @@
 //! 3. A channel has members or history.
 //! 4. Each state has its timer, and each timer its state.
 //! 5. What the budget counts is the sum over the channels.
+//! 6. A link is a connection, and the upstream is a link whose lower end is this node's.
 
 use core::hash::Hash;
 
@@ -26,7 +27,14 @@ impl Node {
         for (id, conn) in &self.conns {
             id.hash(&mut hasher);
             match conn {
-                Conn::AwaitHeader { deadline } => (0, ahead(*deadline, now.mono)).hash(&mut hasher),
+                Conn::AwaitHeader { deadline, nonces } => {
+                    (0, ahead(*deadline, now.mono), nonces).hash(&mut hasher);
+                }
+                Conn::AwaitReply(waiting) => {
+                    let left = ahead(waiting.deadline, now.mono);
+                    (3, waiting.peer, waiting.nonces, waiting.probe, left).hash(&mut hasher);
+                }
+                Conn::Link => 4.hash(&mut hasher),
                 Conn::AwaitIncumbent(waiting) => {
                     let left = ahead(waiting.deadline, now.mono);
                     (1, waiting.group, &waiting.uid, left, waiting.alive).hash(&mut hasher);
@@ -37,15 +45,17 @@ impl Node {
                     (2, session.group, &session.uid).hash(&mut hasher);
                     (silent, session.pings, wake).hash(&mut hasher);
                     match session.flow {
-                        Flow::Replaying { deadline, .. } => (2, ahead(deadline, now.mono)),
-                        Flow::Live => (0, 0),
-                        Flow::Lagging => (1, 0),
+                        Flow::AwaitHistory { deadline, own } => (3, ahead(deadline, now.mono), own),
+                        Flow::Replaying { deadline, .. } => (2, ahead(deadline, now.mono), 0),
+                        Flow::Live => (0, 0, 0),
+                        Flow::Lagging => (1, 0, 0),
                     }
                     .hash(&mut hasher);
                 }
             }
         }
         self.channels.hash(&mut hasher);
+        self.peering.hash(now.mono, &mut hasher);
         let expiry = self.expiry.map(|at| ahead(at, now.mono));
         expiry.hash(&mut hasher);
         hasher.finish128().as_u128()
@@ -64,7 +74,11 @@ impl Node {
         let mut timers = 0;
         for (&conn, state) in &self.conns {
             match state {
-                Conn::AwaitHeader { .. } => timers += 1,
+                Conn::AwaitHeader { .. } | Conn::AwaitReply(_) => timers += 1,
+                Conn::Link => {
+                    timers += 1;
+                    assert!(self.peering.links.contains_key(&conn), "invariant 6");
+                }
                 Conn::AwaitIncumbent(waiting) => {
                     timers += 1;
                     let channel = self.channels.get(waiting.group);
@@ -74,7 +88,10 @@ impl Node {
                 }
                 Conn::Joined(session) => {
                     sessions += 1;
-                    timers += 1 + usize::from(matches!(session.flow, Flow::Replaying { .. }));
+                    timers += 1 + usize::from(matches!(
+                        session.flow,
+                        Flow::Replaying { .. } | Flow::AwaitHistory { .. }
+                    ));
                     let channel = self.channels.get(session.group);
                     let member = channel.and_then(|c| c.members.get(&session.uid));
                     let own = member.is_some_and(|m| m.conn == conn);
@@ -83,6 +100,7 @@ impl Node {
             }
         }
         assert_eq!(sessions, self.stats.sessions, "invariant 1: sessions");
+        self.peering.check(&self.conns);
         let (members, cost) = self.channels.check();
         assert_eq!(sessions, members, "invariant 1: members");
         assert_eq!(cost, self.channels.cost(), "invariant 5");
@@ -94,7 +112,7 @@ impl Node {
             .count();
         assert_eq!(
             armed,
-            timers + usize::from(self.expiry.is_some()),
+            timers + usize::from(self.expiry.is_some()) + self.peering.timers(),
             "invariant 4"
         );
     }

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use crate::auth::Key;
+use crate::peering;
 
 /// The settings of a [`Node`](crate::Node). [`Config::default`] is the protocol's (section "Limits").
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +28,8 @@ pub struct Config {
     pub replay_timeout: Duration,
     /// Whether each accepted message is also emitted as [`Action::StoreHistory`](crate::Action).
     pub store_history: bool,
+    /// How it peers with other nodes.
+    pub peering: peering::Config,
 }
 
 impl Default for Config {
@@ -42,6 +45,7 @@ impl Default for Config {
             probe_timeout: Duration::from_secs(5),
             replay_timeout: Duration::from_secs(60),
             store_history: false,
+            peering: peering::Config::default(),
         }
     }
 }

@@ -5,7 +5,7 @@
 use core::fmt;
 
 use crate::action::Action;
-use crate::event::{ConnId, Ending, Entry, Event};
+use crate::event::{ConnId, Ending, Entry, Event, PeerId, Role};
 use crate::frame::{Frame, Frames, Kind};
 use crate::notice::Notice;
 use crate::timer::Timer;
@@ -16,6 +16,12 @@ const SHOWN: usize = 60;
 impl fmt::Display for ConnId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "c{}", self.0)
+    }
+}
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p{}", self.0)
     }
 }
 
@@ -64,7 +70,11 @@ impl fmt::Display for Entry {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Opened { conn, .. } => write!(f, "opened {conn}"),
+            Self::Opened { conn, role, .. } => match role {
+                Role::Accepted => write!(f, "opened {conn}"),
+                Role::Peer(_) => write!(f, "opened {conn} by a peer"),
+                Role::Dialed { peer, .. } => write!(f, "opened {conn} to {peer}"),
+            },
             Self::Frame { conn, frame } => write!(f, "frame {conn} {frame}"),
             Self::Heard { conn } => write!(f, "heard {conn}"),
             Self::Pong { conn } => write!(f, "pong {conn}"),
@@ -82,6 +92,11 @@ impl fmt::Display for Event {
             Self::Replayed { conn } => write!(f, "replayed {conn}"),
             Self::Timeout => f.write_str("timeout"),
             Self::Restored { channel, entry } => write!(f, "restored {channel} {entry}"),
+            Self::Peers { peers } => {
+                f.write_str("peers")?;
+                peers.iter().try_for_each(|peer| write!(f, " {peer}"))
+            }
+            Self::DialFailed { peer } => write!(f, "dial failed {peer}"),
             Self::Shutdown => f.write_str("shutdown"),
         }
     }
@@ -115,6 +130,7 @@ impl fmt::Display for Action {
             Self::Discard { conn } => write!(f, "discard {conn}"),
             Self::Close { conn, why } => write!(f, "close {conn}: {} {}", why.code(), why.reason()),
             Self::StoreHistory { channel, entry } => write!(f, "store {channel}: {entry}"),
+            Self::Dial { peer } => write!(f, "dial {peer}"),
             Self::Notice(notice) => write!(f, "notice {notice}"),
         }
     }
@@ -131,6 +147,17 @@ impl fmt::Display for Notice {
             Self::Violated { conn, violation } => write!(f, "{conn} violated {violation:?}"),
             Self::Lagging { conn, cause } => write!(f, "{conn} lags: {cause}"),
             Self::Expired { channel } => write!(f, "history expired: {channel:?}"),
+            Self::Linked {
+                conn,
+                node,
+                upstream,
+            } => write!(f, "{conn} links {}: {node}", side(*upstream)),
+            Self::Unlinked {
+                conn,
+                node,
+                upstream,
+            } => write!(f, "{conn} ends the link {}: {node}", side(*upstream)),
+            Self::Root { root, hops } => write!(f, "root is {root}, {hops} links away"),
             Self::NotRestored { reason } => write!(f, "entry not restored: {reason}"),
             Self::Breach { rule } => write!(f, "runtime broke the contract: {rule}"),
         }
@@ -144,8 +171,15 @@ impl fmt::Display for Timer {
             Self::Probe(conn) => write!(f, "probe for {conn}"),
             Self::KeepAlive(conn) => write!(f, "keep-alive of {conn}"),
             Self::Replay(conn) => write!(f, "replay of {conn}"),
+            Self::History(conn) => write!(f, "history for {conn}"),
+            Self::Dial => f.write_str("dial"),
+            Self::Review => f.write_str("review"),
             Self::Expiry => f.write_str("expiry"),
             Self::Relief => f.write_str("relief"),
         }
     }
+}
+
+fn side(upstream: bool) -> &'static str {
+    if upstream { "up" } else { "down" }
 }

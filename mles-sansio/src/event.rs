@@ -1,6 +1,7 @@
 //! What the runtime tells the node. One door: [`Node::handle`](crate::Node::handle).
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use crate::frame::Frame;
 use crate::seed::NodeId;
@@ -25,6 +26,29 @@ pub struct Source(pub u128);
 pub enum Role {
     /// The other end dialed.
     Accepted,
+    /// The other end dialed, and its request had a nonce: it may be a node (O1.1).
+    Peer(Nonces),
+    /// This end dialed, because of [`Action::Dial`](crate::Action::Dial).
+    Dialed {
+        /// Whom.
+        peer: PeerId,
+        /// The nonces of the two ends.
+        nonces: Nonces,
+    },
+}
+
+/// An entry of the list of peers, named by the runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(pub u32);
+
+/// What the two ends of a connection between nodes drew for it, and said in the header `Mles-Nonce`
+/// of request and response: 128 random bits each, as 32 lower-case hexadecimal digits (O1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Nonces {
+    /// Of the end that dialed.
+    pub dialer: u128,
+    /// Of the end that accepted.
+    pub acceptor: u128,
 }
 
 /// How a connection ended.
@@ -139,6 +163,17 @@ pub enum Event {
         channel: Name,
         /// The entry.
         entry: Entry,
+    },
+    /// The peers that this node may dial, in order of preference, instead of those it knew (U1.1).
+    Peers {
+        /// All of them; an id stands for the same address for ever.
+        peers: Vec<PeerId>,
+    },
+    /// What [`Action::Dial`](crate::Action::Dial) asked for could not be had: no connection, a
+    /// certificate that is not trusted, no WebSocket, or no nonce in the response.
+    DialFailed {
+        /// Whom.
+        peer: PeerId,
     },
     /// The server is to stop: every session is closed with 1012, and so is who still comes.
     Shutdown,

@@ -56,7 +56,7 @@ pub fn parse(frame: &Frame) -> Result<Header, Violation> {
     })?;
     let peer = match peer {
         Some(Value::Bool(peer)) => peer,
-        Some(Value::Text(_) | Value::Other) => return Err(Violation::HeaderWrongType), // H4.2
+        Some(Value::Text(_) | Value::Other(_)) => return Err(Violation::HeaderWrongType), // H4.2
         None => false,
     };
     let (uid, channel, auth) = (string(uid)?, string(channel)?, string(auth)?);
@@ -72,10 +72,10 @@ pub fn parse(frame: &Frame) -> Result<Header, Violation> {
     })
 }
 
-fn string(value: Option<Value>) -> Result<Option<json::Text>, Violation> {
+fn string(value: Option<Value<'_>>) -> Result<Option<json::Text>, Violation> {
     match value {
         Some(Value::Text(text)) => Ok(Some(text)),
-        Some(Value::Bool(_) | Value::Other) => Err(Violation::HeaderWrongType), // H1.3, H1.5
+        Some(Value::Bool(_) | Value::Other(_)) => Err(Violation::HeaderWrongType), // H1.3, H1.5
         None => Ok(None),
     }
 }
@@ -156,7 +156,7 @@ fn canonical(uid: &str, channel: &str) -> Vec<u8> {
 }
 
 /// The escapes of J3.2, and no others.
-fn escape(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn escape(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     for &byte in text.as_bytes() {
         match byte {

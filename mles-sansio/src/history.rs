@@ -2,6 +2,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 use core::ops::Bound;
@@ -40,6 +41,9 @@ impl Entry {
         (self.ts, self.origin, self.seq)
     }
 }
+
+/// A place in a history.
+pub(crate) type Order = (u64, NodeId, u64);
 
 /// The newest messages, and apart from them the newest announcement of each uid, both in history
 /// order, so that reconnecting clients never displace messages (J3.6, J3.7).
@@ -87,11 +91,13 @@ struct Limbo {
 
 impl History {
     /// Stores an entry where history order puts it, and drops what the bounds no longer allow.
-    /// `announces` says whether it is an announcement of its sender.
-    pub(crate) fn insert(&mut self, entry: Entry, announces: bool, bounds: Bounds) {
+    /// `announces` says whether it is an announcement of its sender. Gives back what is not stored, or
+    /// not any more.
+    pub(crate) fn insert(&mut self, entry: Entry, announces: bool, bounds: Bounds) -> Vec<Entry> {
         if bounds.limit == 0 || entry.cost() > bounds.largest {
-            return; // M3.4, M3.8: distributed, not stored.
+            return vec![entry]; // M3.4, M3.8: distributed, not stored.
         }
+        let mut dropped = Vec::new();
         self.tick += 1;
         let list = if announces {
             // J3.6: a uid has at most one announcement, its latest.
@@ -101,10 +107,11 @@ impl History {
                 .position(|s| s.entry.uid == entry.uid);
             if let Some(at) = same {
                 if self.announcements[at].entry.order() >= entry.order() {
-                    return;
+                    dropped.push(entry);
+                    return dropped;
                 }
                 if let Some(old) = self.announcements.remove(at) {
-                    self.forget(old);
+                    dropped.push(self.forget(old));
                 }
             }
             &mut self.announcements
@@ -116,7 +123,7 @@ impl History {
             Some(last) if last.entry.order() >= entry.order() => {
                 let found = list.binary_search_by(|s| s.entry.order().cmp(&entry.order()));
                 match found {
-                    Ok(_) => return,
+                    Ok(_) => return dropped, // It is stored already.
                     Err(at) => at,
                 }
             }
@@ -130,19 +137,25 @@ impl History {
                 since: self.tick,
             },
         );
-        let dropped = if list.len() > bounds.limit {
+        let over = if list.len() > bounds.limit {
             list.pop_front() // M3.3
         } else {
             None
         };
-        if let Some(old) = dropped {
-            self.forget(old);
+        if let Some(old) = over {
+            dropped.push(self.forget(old));
         }
-        while self.stored > bounds.bytes && self.drop_oldest() {} // M3.6
+        while self.stored > bounds.bytes {
+            let Some(oldest) = self.drop_oldest() else {
+                break; // M3.6
+            };
+            dropped.push(oldest);
+        }
+        dropped
     }
 
-    /// Drops the oldest entry, message or announcement. Says whether there was one.
-    pub(crate) fn drop_oldest(&mut self) -> bool {
+    /// Drops the oldest entry, message or announcement, and gives it back.
+    pub(crate) fn drop_oldest(&mut self) -> Option<Entry> {
         let oldest = match (self.messages.front(), self.announcements.front()) {
             (Some(message), Some(announcement))
                 if announcement.entry.order() < message.entry.order() =>
@@ -151,30 +164,52 @@ impl History {
             }
             (Some(_), _) => self.messages.pop_front(),
             (None, _) => self.announcements.pop_front(),
-        };
-        let Some(old) = oldest else {
-            return false;
-        };
+        }?;
         self.tick += 1;
-        self.forget(old);
-        true
+        Some(self.forget(oldest))
     }
 
     /// The history as frames, oldest first, held for `conn` until `end_replay` of the tick that is
-    /// given back; `None` if there is nothing to replay.
+    /// given back; `None` if there is nothing to replay. `more` is what the history has dropped since
+    /// the joiner began to wait; what `own` tells is the joiner's own is left out (W1.3, W1.4).
     pub(crate) fn start_replay(
         &mut self,
         conn: ConnId,
         deadline: Instant,
+        more: &BTreeMap<Order, Entry>,
+        own: impl Fn(&Entry) -> bool,
     ) -> Option<(u64, Arc<[Frame]>)> {
-        if self.is_empty() {
+        let mut more = more.values().peekable();
+        let mut frames = Vec::new();
+        let mut extra = 0;
+        let mut put = |entry: &Entry| {
+            if !own(entry) {
+                frames.push(entry.frame.clone());
+                return entry.cost();
+            }
+            0
+        };
+        for entry in self.entries() {
+            while let Some(dropped) = more.next_if(|more| more.order() < entry.order()) {
+                extra += put(dropped);
+            }
+            put(entry);
+        }
+        extra += more.map(put).sum::<u64>();
+        if frames.is_empty() {
             return None;
         }
-        let frames: Arc<[Frame]> = self.entries().map(|entry| entry.frame.clone()).collect();
+        let frames: Arc<[Frame]> = frames.into();
         self.tick += 1;
         let cost = frames.len() as u64 * REPLAY_COST;
-        self.held += cost;
-        let limbo = Vec::new();
+        self.held += cost + extra;
+        let mut limbo = Vec::new();
+        if extra > 0 {
+            // Nobody else holds it: it goes with this replay.
+            self.holding.insert(self.tick);
+            let (until, cost) = (self.tick, extra);
+            limbo.push(Limbo { until, cost });
+        }
         let replay = Replay {
             conn,
             deadline,
@@ -214,20 +249,7 @@ impl History {
 
     /// The entries in history order.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
-        let mut messages = self.messages.iter().peekable();
-        let mut announcements = self.announcements.iter().peekable();
-        core::iter::from_fn(move || {
-            let next = match (messages.peek(), announcements.peek()) {
-                (Some(message), Some(announcement))
-                    if announcement.entry.order() < message.entry.order() =>
-                {
-                    announcements.next()
-                }
-                (Some(_), _) => messages.next(),
-                (None, _) => announcements.next(),
-            };
-            next.map(|stored| &stored.entry)
-        })
+        merged(self.messages.iter(), self.announcements.iter())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -239,12 +261,23 @@ impl History {
         self.stored + self.held
     }
 
+    /// The entries from a place on, in history order.
+    pub(crate) fn since(&self, from: Order) -> impl Iterator<Item = &Entry> {
+        let begin = |list: &VecDeque<Stored>| list.partition_point(|s| s.entry.order() < from);
+        let (messages, announcements) = (begin(&self.messages), begin(&self.announcements));
+        merged(
+            self.messages.range(messages..),
+            self.announcements.range(announcements..),
+        )
+    }
+
     /// An entry leaves the history, into limbo if a replay holds it.
-    fn forget(&mut self, old: Stored) {
+    fn forget(&mut self, old: Stored) -> Entry {
         let cost = old.entry.cost();
         self.stored -= cost;
         let until = self.tick;
         self.hold(old.since, Limbo { until, cost });
+        old.entry
     }
 
     /// Leaves an entry that is not stored any more to the first replay after `since` that holds it, if
@@ -257,6 +290,27 @@ impl History {
             replay.limbo.push(limbo);
         }
     }
+}
+
+/// Two lists in history order as one.
+fn merged<'a>(
+    messages: impl Iterator<Item = &'a Stored>,
+    announcements: impl Iterator<Item = &'a Stored>,
+) -> impl Iterator<Item = &'a Entry> {
+    let mut messages = messages.peekable();
+    let mut announcements = announcements.peekable();
+    core::iter::from_fn(move || {
+        let next = match (messages.peek(), announcements.peek()) {
+            (Some(message), Some(announcement))
+                if announcement.entry.order() < message.entry.order() =>
+            {
+                announcements.next()
+            }
+            (Some(_), _) => messages.next(),
+            (None, _) => announcements.next(),
+        };
+        next.map(|stored| &stored.entry)
+    })
 }
 
 impl Hash for History {

@@ -4,7 +4,7 @@
 use crate::action::{Action, GroupId};
 use crate::auth;
 use crate::channel::Member;
-use crate::event::{ConnId, Name};
+use crate::event::{ConnId, Entry, Name};
 use crate::frame::Frame;
 use crate::header::{self, Header};
 use crate::node::Node;
@@ -17,6 +17,13 @@ use crate::violation::{Closing, Violation};
 impl Node {
     /// A connection's first frame.
     pub(crate) fn header(&mut self, now: Now, conn: ConnId, frame: &Frame) {
+        if let Ok(Header { peer: true, .. }) = header::parse(frame) {
+            let nonces = match self.conns.get(&conn) {
+                Some(Conn::AwaitHeader { nonces, .. }) => *nonces,
+                Some(_) | None => None,
+            };
+            return self.greeted(now, conn, nonces, frame);
+        }
         match self.admit(frame) {
             Ok(header) => self.claim(now, conn, &header),
             Err(violation) => self.violated(now, conn, violation),
@@ -25,9 +32,6 @@ impl Node {
 
     fn admit(&self, frame: &Frame) -> Result<Header, Violation> {
         let header = header::parse(frame)?;
-        if header.peer {
-            return Err(Violation::PeerRefused); // H4.3
-        }
         let key = self.config.key.as_ref();
         auth::check(&header.uid, &header.channel, header.auth.as_ref(), key)?; // A2.5
         Ok(header)
@@ -35,7 +39,7 @@ impl Node {
 
     /// A good header claims a uid on a channel: it is free, or its incumbent is asked (J1.2).
     fn claim(&mut self, now: Now, conn: ConnId, header: &Header) {
-        if let Some(Conn::AwaitHeader { deadline }) = self.conns.remove(&conn) {
+        if let Some(Conn::AwaitHeader { deadline, .. }) = self.conns.remove(&conn) {
             self.timers.disarm(deadline, Timer::Header(conn));
         }
         let asked = self.channels.id(&header.channel).and_then(|group| {
@@ -71,21 +75,25 @@ impl Node {
     /// and live stream nothing is lost, repeated or reordered (J2.3).
     fn join(&mut self, now: Now, conn: ConnId, uid: &Name, channel: &Name) {
         let group = self.channels.open(channel);
-        let deadline = now.mono + self.config.replay_timeout;
-        let replay = self.channels.update(group, |channel| {
+        let own = self.channels.update(group, |channel| {
             let waiting = None;
             channel
                 .members
                 .insert(uid.clone(), Member { conn, waiting });
-            channel.history.start_replay(conn, deadline)
+            channel.seq
         });
-        let flow = match replay.flatten() {
-            Some((tick, frames)) => {
-                self.timers.arm(deadline, Timer::Replay(conn)); // L3.7
-                self.emit(Action::Replay { conn, frames });
-                Flow::Replaying { tick, deadline }
-            }
-            None => Flow::Live,
+        self.want(group); // C1.1
+        let waits = !self.is_synchronised(group);
+        let flow = if waits {
+            let deadline = now.mono + self.config.peering.history_wait;
+            self.timers.arm(deadline, Timer::History(conn)); // W1.1
+            self.channels.update(group, |channel| {
+                channel.waiting.insert(conn);
+            });
+            let own = own.unwrap_or_default();
+            Flow::AwaitHistory { deadline, own }
+        } else {
+            Flow::Live
         };
         let wake = now.mono + self.config.ping_interval;
         self.timers.arm(wake, Timer::KeepAlive(conn)); // K1.1
@@ -100,7 +108,9 @@ impl Node {
         self.conns.insert(conn, Conn::Joined(session));
         self.stats.sessions += 1;
         self.stats.joins += 1;
-        self.emit(Action::Join { conn, group });
+        if !waits {
+            self.start_replay(now, conn);
+        }
         self.accept(
             now,
             group,
@@ -114,6 +124,40 @@ impl Node {
             uid: uid.clone(),
             channel: channel.clone(),
         });
+    }
+
+    /// The session gets its replay, and what is accepted from then on (J2.3, W1.3).
+    pub(crate) fn start_replay(&mut self, now: Now, conn: ConnId) {
+        let deadline = now.mono + self.config.replay_timeout;
+        let Some(session) = self.session(conn) else {
+            return;
+        };
+        let (group, uid, node) = (session.group, session.uid.clone(), self.uid);
+        let mut own = u64::MAX;
+        if let Flow::AwaitHistory {
+            deadline,
+            own: above,
+        } = session.flow
+        {
+            self.timers.disarm(deadline, Timer::History(conn));
+            own = above;
+        }
+        let its_own = |entry: &Entry| entry.origin == node && entry.seq > own && entry.uid == uid;
+        let replay = self.channels.update(group, |channel| {
+            channel.release(conn, deadline, its_own) // W1.4
+        });
+        let flow = match replay.flatten() {
+            Some((tick, frames)) => {
+                self.timers.arm(deadline, Timer::Replay(conn)); // L3.7
+                self.emit(Action::Replay { conn, frames });
+                Flow::Replaying { tick, deadline }
+            }
+            None => Flow::Live,
+        };
+        if let Some(session) = self.session_mut(conn) {
+            session.flow = flow;
+        }
+        self.emit(Action::Join { conn, group });
     }
 
     /// Something came from a session that a newcomer may be waiting for: a pong settles it, anything
@@ -179,18 +223,21 @@ impl Node {
     /// Forgets a connection. If it was an incumbent with a newcomer waiting, that one joins (J1.6).
     pub(crate) fn remove(&mut self, now: Now, conn: ConnId) {
         match self.conns.get(&conn) {
-            Some(Conn::AwaitHeader { deadline }) => {
+            Some(Conn::AwaitHeader { deadline, .. }) => {
                 self.timers.disarm(*deadline, Timer::Header(conn));
                 self.conns.remove(&conn);
             }
             Some(Conn::AwaitIncumbent(_)) => self.withdraw(conn),
             Some(Conn::Joined(_)) => self.leave(now, conn),
+            Some(Conn::AwaitReply(_)) => self.seek_ended(now, conn),
+            Some(Conn::Link) => self.unlink(now, conn),
             None => {}
         }
     }
 
     /// A session leaves its channel (L1.1).
     fn leave(&mut self, now: Now, conn: ConnId) {
+        self.end_wait(conn);
         self.end_replay(conn);
         let Some(Conn::Joined(session)) = self.conns.remove(&conn) else {
             return;
@@ -227,7 +274,10 @@ impl Node {
                     self.join(now, newcomer, &session.uid, &channel);
                 }
             }
-            None => self.arm_expiry(now),
+            None => {
+                self.interest_may_end(now, session.group);
+                self.arm_expiry(now);
+            }
         }
     }
 
@@ -257,14 +307,20 @@ impl Node {
     pub(crate) fn session(&self, conn: ConnId) -> Option<&Session> {
         match self.conns.get(&conn)? {
             Conn::Joined(session) => Some(session),
-            Conn::AwaitHeader { .. } | Conn::AwaitIncumbent(_) => None,
+            Conn::AwaitHeader { .. }
+            | Conn::AwaitIncumbent(_)
+            | Conn::AwaitReply(_)
+            | Conn::Link => None,
         }
     }
 
     pub(crate) fn session_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
         match self.conns.get_mut(&conn)? {
             Conn::Joined(session) => Some(session),
-            Conn::AwaitHeader { .. } | Conn::AwaitIncumbent(_) => None,
+            Conn::AwaitHeader { .. }
+            | Conn::AwaitIncumbent(_)
+            | Conn::AwaitReply(_)
+            | Conn::Link => None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A strict scanner for the JSON of headers (RFC 8259): no tree, no numbers, members handed out as
 //! they come. General parsers accept repeated members, headers do not (spec: H1).
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -11,16 +12,16 @@ const DEPTH_MAX: usize = 16;
 
 /// A member's value, as far as a header needs it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Value {
+pub(crate) enum Value<'a> {
     Text(Text),
     Bool(bool),
-    /// Null, a number, an array or an object: known to be well-formed, otherwise ignored.
-    Other,
+    /// Null, a number, an array or an object: known to be well-formed, and as it was written.
+    Other(&'a str),
 }
 
 /// A string after unescaping: UTF-8 but for lone surrogates, which stand in it as the three bytes
 /// that UTF-8 would give them. Two strings are equal if and only if their bytes are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Text(Vec<u8>);
 
 impl Text {
@@ -36,36 +37,65 @@ impl Text {
 
 /// Reads one JSON object with white space around it and nothing else, and hands each of its members
 /// to `member`.
-pub(crate) fn object(text: &str, mut member: impl FnMut(&Text, Value)) -> Result<(), Violation> {
-    let mut scanner = Scanner {
-        bytes: text.as_bytes(),
-        at: 0,
-    };
+pub(crate) fn object<'a>(
+    text: &'a str,
+    mut member: impl FnMut(&Text, Value<'a>),
+) -> Result<(), Violation> {
+    let mut scanner = Scanner::new(text);
     scanner.space();
     scanner.expect(b'{')?;
     scanner.members(0, &mut member)?;
+    scanner.end()
+}
+
+/// Reads one JSON array, and hands each of its elements to `element`.
+pub(crate) fn array<'a>(
+    text: &'a str,
+    mut element: impl FnMut(Value<'a>),
+) -> Result<(), Violation> {
+    let mut scanner = Scanner::new(text);
     scanner.space();
-    if scanner.at == scanner.bytes.len() {
-        Ok(())
-    } else {
-        Err(Violation::HeaderNotJson)
-    }
+    scanner.expect(b'[')?;
+    scanner.elements(0, &mut element)?;
+    scanner.end()
+}
+
+/// The value of a number that is written as digits alone and fits.
+pub(crate) fn integer(text: &str) -> Option<u64> {
+    // `parse` would take a plus sign, but JSON has none.
+    text.parse().ok()
 }
 
 struct Scanner<'a> {
-    /// Valid UTF-8, of at most a header's length.
+    text: &'a str,
+    /// The same: valid UTF-8, of a bounded length.
     bytes: &'a [u8],
     at: usize,
 }
 
-impl Scanner<'_> {
+impl<'a> Scanner<'a> {
+    fn new(text: &'a str) -> Self {
+        let bytes = text.as_bytes();
+        Self { text, bytes, at: 0 }
+    }
+
+    /// White space, and nothing else.
+    fn end(&mut self) -> Result<(), Violation> {
+        self.space();
+        if self.at == self.bytes.len() {
+            Ok(())
+        } else {
+            Err(Violation::HeaderNotJson)
+        }
+    }
+
     /// What follows `{`, to the closing brace.
     fn members(
         &mut self,
         depth: usize,
-        member: &mut dyn FnMut(&Text, Value),
+        member: &mut dyn FnMut(&Text, Value<'a>),
     ) -> Result<(), Violation> {
-        let mut names: Vec<Text> = Vec::new();
+        let mut names = BTreeSet::new();
         self.space();
         if self.take(b'}') {
             return Ok(());
@@ -81,7 +111,7 @@ impl Scanner<'_> {
             self.expect(b':')?;
             let value = self.value(depth)?;
             member(&name, value);
-            names.push(name);
+            names.insert(name);
             self.space();
             if self.take(b'}') {
                 return Ok(());
@@ -91,35 +121,51 @@ impl Scanner<'_> {
     }
 
     /// A value with the white space before it; `depth` containers are open around it.
-    fn value(&mut self, depth: usize) -> Result<Value, Violation> {
+    fn value(&mut self, depth: usize) -> Result<Value<'a>, Violation> {
         self.space();
+        let start = self.at;
         match self.next()? {
             b'"' => self.string().map(Value::Text),
             b'{' => {
                 let depth = deeper(depth)?;
                 self.members(depth, &mut |_, _| ())?;
-                Ok(Value::Other)
+                Ok(self.other(start))
             }
             b'[' => {
                 let depth = deeper(depth)?;
-                self.space();
-                if self.take(b']') {
-                    return Ok(Value::Other);
-                }
-                loop {
-                    self.value(depth)?;
-                    self.space();
-                    if self.take(b']') {
-                        return Ok(Value::Other);
-                    }
-                    self.expect(b',')?;
-                }
+                self.elements(depth, &mut |_| ())?;
+                Ok(self.other(start))
             }
             b't' => self.word(b"rue").map(|()| Value::Bool(true)),
             b'f' => self.word(b"alse").map(|()| Value::Bool(false)),
-            b'n' => self.word(b"ull").map(|()| Value::Other),
-            first @ (b'-' | b'0'..=b'9') => self.number(first).map(|()| Value::Other),
+            b'n' => self.word(b"ull").map(|()| self.other(start)),
+            first @ (b'-' | b'0'..=b'9') => self.number(first).map(|()| self.other(start)),
             _ => Err(Violation::HeaderNotJson),
+        }
+    }
+
+    fn other(&self, start: usize) -> Value<'a> {
+        Value::Other(&self.text[start..self.at])
+    }
+
+    /// What follows `[`, to the closing bracket.
+    fn elements(
+        &mut self,
+        depth: usize,
+        element: &mut dyn FnMut(Value<'a>),
+    ) -> Result<(), Violation> {
+        self.space();
+        if self.take(b']') {
+            return Ok(());
+        }
+        loop {
+            let value = self.value(depth)?;
+            element(value);
+            self.space();
+            if self.take(b']') {
+                return Ok(());
+            }
+            self.expect(b',')?;
         }
     }
 

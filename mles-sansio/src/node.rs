@@ -2,13 +2,15 @@
 //! has the way from header to membership and `channel` what is remembered.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec;
 
 use crate::action::{Action, Actions, GroupId};
 use crate::channel::{Channels, Excess};
 use crate::config::Config;
-use crate::event::{ConnId, Ending, Entry, Event, Fault, Name};
+use crate::event::{ConnId, Ending, Entry, Event, Fault, Name, Role};
 use crate::frame::Frame;
 use crate::notice::{LagCause, Notice, Stats};
+use crate::peering::Peering;
 use crate::seed::{NodeId, Seed};
 use crate::session::{Conn, Flow};
 use crate::time::{Instant, Now, micros};
@@ -34,6 +36,7 @@ pub struct Node {
     pub(crate) expiry: Option<Instant>,
     pub(crate) stopping: bool,
     pub(crate) stats: Stats,
+    pub(crate) peering: Peering,
     queue: VecDeque<Action>,
 }
 
@@ -50,6 +53,7 @@ impl Node {
             expiry: None,
             stopping: false,
             stats: Stats::default(),
+            peering: Peering::new(seed),
             queue: VecDeque::new(),
         }
     }
@@ -68,7 +72,7 @@ impl Node {
             "actions of the last event were not taken"
         );
         match event {
-            Event::Opened { conn, .. } => self.opened(now, conn),
+            Event::Opened { conn, role, .. } => self.opened(now, conn, role),
             Event::Frame { conn, frame } => self.frame(now, conn, frame),
             Event::Heard { conn } => self.heard(now, conn, false),
             Event::Pong { conn } => self.heard(now, conn, true),
@@ -87,13 +91,17 @@ impl Node {
             Event::Replayed { conn } => {
                 if self.knows(conn) {
                     self.end_replay(conn);
+                    self.sent(conn);
                 }
             }
+            Event::Peers { peers } => self.peers(now, peers),
+            Event::DialFailed { peer } => self.dial_failed(now, peer),
             Event::Timeout => self.timeout(now),
             Event::Restored { channel, entry } => self.restore(now, &channel, entry),
             Event::Shutdown => self.shutdown(now),
         }
         self.keep_budget(now);
+        self.pump(now);
         #[cfg(debug_assertions)]
         self.check();
         Actions(&mut self.queue)
@@ -163,7 +171,7 @@ impl Node {
             .is_some_and(|session| matches!(session.flow, Flow::Lagging))
     }
 
-    fn opened(&mut self, now: Now, conn: ConnId) {
+    fn opened(&mut self, now: Now, conn: ConnId, role: Role) {
         if self.conns.contains_key(&conn) {
             return self.breach("connection ids are never used again");
         }
@@ -173,14 +181,22 @@ impl Node {
                 why: Closing::Restarting,
             });
         }
+        let nonces = match role {
+            Role::Accepted => None,
+            Role::Peer(nonces) => Some(nonces),
+            Role::Dialed { peer, nonces } => return self.dialed(now, conn, peer, nonces),
+        };
         let deadline = now.mono + self.config.header_timeout;
         self.timers.arm(deadline, Timer::Header(conn)); // H3.1
-        self.conns.insert(conn, Conn::AwaitHeader { deadline });
+        self.conns
+            .insert(conn, Conn::AwaitHeader { deadline, nonces });
     }
 
     fn frame(&mut self, now: Now, conn: ConnId, frame: Frame) {
         match self.conns.get_mut(&conn) {
             Some(Conn::AwaitHeader { .. }) => self.header(now, conn, &frame),
+            Some(Conn::AwaitReply(_)) => self.replied(now, conn, &frame),
+            Some(Conn::Link) => self.link_frame(now, conn, frame),
             Some(Conn::AwaitIncumbent(_)) => {
                 self.breach("after its first message a connection is not read until Resume");
             }
@@ -203,7 +219,8 @@ impl Node {
                 session.hear(now.mono);
                 self.answered(conn, pong);
             }
-            Some(Conn::AwaitHeader { .. } | Conn::AwaitIncumbent(_)) => {}
+            Some(Conn::Link) => self.link_heard(now, conn),
+            Some(Conn::AwaitHeader { .. } | Conn::AwaitIncumbent(_) | Conn::AwaitReply(_)) => {}
             None => self.stats.stale += 1,
         }
     }
@@ -211,9 +228,9 @@ impl Node {
     fn faulted(&mut self, now: Now, conn: ConnId, fault: Fault) {
         let violation = match (self.conns.get(&conn), fault) {
             (None, _) => return self.stats.stale += 1,
-            (Some(Conn::Joined(_)), Fault::TooBig) => Violation::MessageTooBig, // M4.2
-            (Some(_), Fault::TooBig) => Violation::HeaderTooBig,                // H2.1
-            (Some(Conn::Joined(_)), Fault::NotUtf8) => Violation::NotUtf8,
+            (Some(Conn::Joined(_) | Conn::Link), Fault::TooBig) => Violation::MessageTooBig, // M4.2
+            (Some(_), Fault::TooBig) => Violation::HeaderTooBig,                             // H2.1
+            (Some(Conn::Joined(_) | Conn::Link), Fault::NotUtf8) => Violation::NotUtf8,
             (Some(_), Fault::NotUtf8) => Violation::HeaderNotJson, // H1.2
             (Some(_), Fault::Protocol) => Violation::Protocol,
             (Some(_), Fault::NoRoom) => Violation::NoRoom, // M4.6
@@ -244,7 +261,8 @@ impl Node {
         let config = &self.config;
         let accepted = self.channels.update(group, |channel| {
             channel.seq += 1;
-            channel.last_ts = stamp(now, channel.last_ts);
+            channel.last_ts = stamp(now, channel.last_given(now));
+            channel.own_ts = channel.last_ts;
             let entry = Entry {
                 origin,
                 seq: channel.seq,
@@ -256,10 +274,12 @@ impl Node {
                 channel: channel.name.clone(),
                 entry: entry.clone(),
             });
-            channel.remember(entry, config);
-            (channel.members.len() > 1, stored)
+            let news = (!channel.links.is_empty()).then(|| entry.clone());
+            let dropped = channel.remember(entry, config);
+            let others = channel.members.len() > 1;
+            (others, stored, news, dropped, channel.awaits_much(config))
         });
-        let Some((others, stored)) = accepted else {
+        let Some((others, stored, news, dropped, much)) = accepted else {
             panic!("a session's channel exists as long as the session does");
         };
         if others {
@@ -272,10 +292,32 @@ impl Node {
         if let Some(stored) = stored {
             self.emit(stored);
         }
+        if let Some(news) = news {
+            self.forward(group, &news, None, dropped);
+        }
+        if much {
+            self.await_no_more(now, group); // W1.5
+        }
+    }
+
+    /// A session that waits for history waits no more, and gets none.
+    pub(crate) fn end_wait(&mut self, conn: ConnId) {
+        let Some(session) = self.session_mut(conn) else {
+            return;
+        };
+        let Flow::AwaitHistory { deadline, .. } = session.flow else {
+            return;
+        };
+        session.flow = Flow::Live;
+        let group = session.group;
+        self.timers.disarm(deadline, Timer::History(conn));
+        self.channels
+            .update(group, |channel| channel.wait_no_more(conn));
     }
 
     /// A session has missed, or is about to miss, something: it gets nothing more (L2.4).
     pub(crate) fn lag(&mut self, conn: ConnId, cause: LagCause) {
+        self.end_wait(conn);
         self.end_replay(conn);
         let Some(session) = self.session_mut(conn) else {
             return;
@@ -314,7 +356,13 @@ impl Node {
                     self.violated(now, conn, Violation::HeaderTimeout); // H3.1
                 }
                 Some(Timer::Probe(conn)) => self.probe_over(now, conn),
-                Some(Timer::KeepAlive(conn)) => self.keep_alive(now, conn),
+                Some(Timer::KeepAlive(conn)) => match self.conns.get(&conn) {
+                    Some(Conn::Link) => self.keep_link_alive(now, conn),
+                    Some(_) | None => self.keep_alive(now, conn),
+                },
+                Some(Timer::History(conn)) => self.start_replay(now, conn), // W1.1
+                Some(Timer::Dial) => self.seek_due(),
+                Some(Timer::Review) => self.review_due(now),
                 Some(Timer::Replay(conn)) => self.lag(conn, LagCause::ReplayTimeout), // L3.7
                 Some(Timer::Expiry) => self.expire(now),
                 Some(Timer::Relief) => {}
@@ -392,7 +440,7 @@ impl Node {
         if self
             .channels
             .find(channel)
-            .is_some_and(|c| !c.members.is_empty())
+            .is_some_and(|c| !c.members.is_empty() || !c.links.is_empty())
         {
             return self.breach("history is restored before anybody joins");
         }
@@ -402,6 +450,9 @@ impl Node {
             channel.last_ts = channel.last_ts.max(entry.ts);
             if entry.origin == uid {
                 channel.seq = channel.seq.max(entry.seq);
+            } else {
+                let most = config.peering.origins;
+                channel.seen.note(entry.origin, entry.seq, entry.ts, most);
             }
             channel.remember(entry, config);
         });
@@ -426,7 +477,8 @@ impl Node {
                 return;
             }
             match self.channels.relieve() {
-                Excess::Step => {}
+                Excess::Step(None) => {}
+                Excess::Step(Some((group, dropped))) => self.keep(group, vec![dropped]),
                 Excess::Replay(conn) => self.lag(conn, LagCause::HistoryBudget),
                 Excess::Nothing => return,
             }
@@ -449,10 +501,10 @@ pub const BATCH: usize = 1024;
 const PINGS_MAX: u8 = 3;
 
 /// Sequence numbers and time stamps stay below this: every language's numbers hold them.
-const NUMBER_MAX: u64 = 1 << 53;
+pub(crate) const NUMBER_MAX: u64 = 1 << 53;
 
 /// How far ahead of the date a time stamp that comes from outside may be, in microseconds.
-const AHEAD_MAX: u64 = 60 * 60 * 1_000_000;
+pub(crate) const AHEAD_MAX: u64 = 60 * 60 * 1_000_000;
 
 /// How long the expiry of history may go without a look at the date, in microseconds.
 const EXPIRY_LOOK: u64 = 60 * 60 * 1_000_000;

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use crate::event::{ConnId, Name};
+use crate::seed::NodeId;
 use crate::violation::Violation;
 
 /// Something worth a log line. Payloads, `auth` and keys never appear in one; uids and channels do,
@@ -45,6 +46,31 @@ pub enum Notice {
     Expired {
         /// The channel.
         channel: Name,
+    },
+    /// A link to another node stands.
+    Linked {
+        /// The connection.
+        conn: ConnId,
+        /// The other node.
+        node: NodeId,
+        /// Whether it is the upstream of this one.
+        upstream: bool,
+    },
+    /// A link has ended.
+    Unlinked {
+        /// The connection.
+        conn: ConnId,
+        /// The other node.
+        node: NodeId,
+        /// Whether it was the upstream of this one.
+        upstream: bool,
+    },
+    /// This node is in another tree than before.
+    Root {
+        /// The root; the node itself if it has no upstream.
+        root: NodeId,
+        /// Links between here and there.
+        hops: usize,
     },
     /// An entry given back at start was not taken.
     NotRestored {
@@ -102,6 +128,22 @@ pub struct Stats {
     pub lagged: u64,
     /// Connections closed for a violation.
     pub violations: u64,
+    /// Messages that came over links on channels joined there.
+    pub link_messages: u64,
+    /// Of those, the ones that were news.
+    pub link_accepted: u64,
+    /// Of those, the ones that the node had already.
+    pub link_duplicates: u64,
+    /// Messages on channels not joined on the link they came on.
+    pub link_ignored: u64,
+    /// Messages skipped because their time stamp is too far ahead.
+    pub link_ahead: u64,
+    /// Messages sent over links.
+    pub link_sent: u64,
+    /// Messages not sent because they are above the bound of the other node.
+    pub link_too_big: u64,
+    /// Messages that a link was to get and that there was no room to keep for it.
+    pub link_dropped: u64,
     /// Events for connections that the node knows no more: normal in a race, and harmless.
     pub stale: u64,
     /// Events with which the runtime broke the contract.

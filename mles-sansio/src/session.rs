@@ -1,18 +1,35 @@
 //! A connection's states, each named for what it waits for (spec: section "States").
 
 use crate::action::GroupId;
-use crate::event::Name;
+use crate::event::{Name, Nonces, PeerId};
 use crate::time::{Instant, micros};
 
 /// A connection that the node knows.
 #[derive(Clone, Debug)]
 pub(crate) enum Conn {
     /// It owes its header until the deadline (H3.1).
-    AwaitHeader { deadline: Instant },
+    AwaitHeader {
+        deadline: Instant,
+        /// If it is a peer's, as its upgrade request says (O1.1).
+        nonces: Option<Nonces>,
+    },
+    /// We dialed it, and wait for the reply to our handshake (O1.3).
+    AwaitReply(AwaitReply),
     /// Its header was good; it waits for the incumbent of its uid to answer or to go (J1.2).
     AwaitIncumbent(AwaitIncumbent),
     /// It is on its channel.
     Joined(Session),
+    /// It is a link to another node; `peering` has the rest.
+    Link,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct AwaitReply {
+    pub(crate) peer: PeerId,
+    pub(crate) nonces: Nonces,
+    /// Whether the reply is all that is wanted.
+    pub(crate) probe: bool,
+    pub(crate) deadline: Instant,
 }
 
 #[derive(Clone, Debug)]
@@ -40,6 +57,9 @@ pub(crate) struct Session {
 /// How far a session takes what it is sent.
 #[derive(Clone, Debug)]
 pub(crate) enum Flow {
+    /// It waits for the upstream's history, until the deadline (W1.1). What it has sent itself has
+    /// numbers above `own`.
+    AwaitHistory { deadline: Instant, own: u64 },
     /// It takes its replay, until the deadline (L3.7).
     Replaying { tick: u64, deadline: Instant },
     /// It is up to date, or its outbox holds the rest.

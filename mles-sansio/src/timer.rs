@@ -17,6 +17,12 @@ pub enum Timer {
     KeepAlive(ConnId),
     /// A joiner should have taken its replay (L3.7).
     Replay(ConnId),
+    /// A joiner has waited long enough for the upstream's history (W1.1).
+    History(ConnId),
+    /// A peer is to be dialed (U1.3).
+    Dial,
+    /// A channel on the links is to be looked at again (C1.2, C1.8, S3.2).
+    Review,
     /// The byte budget had more to drop than one event may cost (M3.7).
     Relief,
     /// The history of a channel without members may have expired (L1.3).

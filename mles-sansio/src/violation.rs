@@ -47,11 +47,39 @@ pub enum Violation {
     NoAnswer,
     /// The session read too slowly and has missed frames (L2.5).
     Lagging,
+    /// A peer's upgrade had no nonce (O1.1).
+    PeerWithoutNonce,
+    /// A peer's `auth` is not there, or not the right hash (O1.4).
+    PeerAuth,
+    /// A peer's clock is more than ten minutes behind (O1.7).
+    PeerClockBehind,
+    /// A peer's clock is more than ten minutes ahead (O1.7).
+    PeerClockAhead,
+    /// More than 64 nodes in a row (R1.7).
+    PathTooLong,
+    /// The peer is this node, or above it; or the link closes a ring that this node has to cut (R1.1, R1.3).
+    PeerLoop,
+    /// A newer link of the same node takes the place of this one (O1.6).
+    LinkReplaced,
+    /// No room for one more link (O1.9).
+    TooManyLinks,
+    /// A frame that may not be sent here, or by this end of a link (F1.4).
+    LinkFrame,
+    /// A uid that is not that of the handshake (F1.4).
+    LinkUid,
+    /// A message's header without its payload (F1.3).
+    LinkPayload,
+    /// A payload above the bound that the handshake gave (F1.5).
+    LinkPayloadTooBig,
+    /// A time stamp far ahead of the sender's own clock (F1.6).
+    LinkTime,
+    /// More refused joins than are bearable, and their refusals are not read (C1.8).
+    LinkFlood,
 }
 
 impl Violation {
     /// All violations, in order.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 35] = [
         Self::Protocol,
         Self::NotUtf8,
         Self::MessageTooBig,
@@ -73,6 +101,20 @@ impl Violation {
         Self::Duplicate,
         Self::NoAnswer,
         Self::Lagging,
+        Self::PeerWithoutNonce,
+        Self::PeerAuth,
+        Self::PeerClockBehind,
+        Self::PeerClockAhead,
+        Self::PathTooLong,
+        Self::PeerLoop,
+        Self::LinkReplaced,
+        Self::TooManyLinks,
+        Self::LinkFrame,
+        Self::LinkUid,
+        Self::LinkPayload,
+        Self::LinkPayloadTooBig,
+        Self::LinkTime,
+        Self::LinkFlood,
     ];
 
     /// The close code (X1.3). Exhaustive: a new rule cannot forget its code.
@@ -91,13 +133,23 @@ impl Violation {
             | Self::HeaderWrongType
             | Self::HeaderEmptyName
             | Self::HeaderBadName => 4000,
-            Self::AuthMissing | Self::AuthMalformed | Self::AuthMismatch => 4001,
-            Self::Duplicate => 4002,
+            Self::AuthMissing | Self::AuthMalformed | Self::AuthMismatch | Self::PeerAuth => 4001,
+            Self::Duplicate | Self::LinkReplaced => 4002,
             Self::HeaderTimeout => 4003,
-            Self::NoRoom => 4004,
+            Self::NoRoom | Self::TooManyLinks | Self::LinkFlood => 4004,
             Self::NoAnswer => 4005,
             Self::Lagging => 4008,
-            Self::PeerRefused => 4011,
+            Self::PeerLoop => 4010,
+            Self::PeerRefused
+            | Self::PeerWithoutNonce
+            | Self::PeerClockBehind
+            | Self::PeerClockAhead
+            | Self::PathTooLong => 4011,
+            Self::LinkFrame
+            | Self::LinkUid
+            | Self::LinkPayload
+            | Self::LinkPayloadTooBig
+            | Self::LinkTime => 4012,
         }
     }
 
@@ -128,6 +180,24 @@ impl Violation {
             Self::Duplicate => "this uid is on the channel already",
             Self::NoAnswer => "no answer to pings",
             Self::Lagging => "read too slowly: reconnect and take the gap from the history",
+            Self::PeerWithoutNonce => "the upgrade request had no Mles-Nonce",
+            Self::PeerAuth => "auth does not fit uid, channel, peer key and nonces",
+            Self::PeerClockBehind => {
+                "your clock is more than ten minutes behind ours: set one of them"
+            }
+            Self::PeerClockAhead => {
+                "your clock is more than ten minutes ahead of ours: set one of them"
+            }
+            Self::PathTooLong => "more than 64 nodes in a row",
+            Self::PeerLoop => "this link would close a ring",
+            Self::LinkReplaced => "a newer link of the same node is here",
+            Self::TooManyLinks => "no room for one more link",
+            Self::LinkFrame => "a frame that may not be sent here",
+            Self::LinkUid => "uid is not that of the handshake",
+            Self::LinkPayload => "header without its payload",
+            Self::LinkPayloadTooBig => "payload above the max of the handshake",
+            Self::LinkTime => "time stamp more than two hours ahead of your own clock",
+            Self::LinkFlood => "too many joins that had to be refused",
         }
     }
 }
@@ -145,6 +215,8 @@ pub enum Closing {
     Answer,
     /// The server is going away, and will be back.
     Restarting,
+    /// A connection between nodes has served its purpose, or is not needed (O1.10).
+    Unneeded,
     /// The client broke a rule, or was silent or slow beyond what the rules allow.
     Violation(Violation),
 }
@@ -154,7 +226,7 @@ impl Closing {
     #[must_use]
     pub const fn code(self) -> u16 {
         match self {
-            Self::Answer => 1000,
+            Self::Answer | Self::Unneeded => 1000,
             Self::Restarting => 1012,
             Self::Violation(violation) => violation.code(),
         }
@@ -165,6 +237,7 @@ impl Closing {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Answer => "",
+            Self::Unneeded => "not needed any more",
             Self::Restarting => "server is restarting: reconnect",
             Self::Violation(violation) => violation.reason(),
         }

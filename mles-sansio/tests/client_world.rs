@@ -241,6 +241,7 @@ impl World {
                 | Action::Join { .. }
                 | Action::Leave { .. }
                 | Action::StoreHistory { .. }
+                | Action::Dial { .. }
                 | Action::Notice(_) => {}
             }
         }

@@ -91,6 +91,7 @@ fn closing(actions: &[Action]) -> Option<Closing> {
         | Action::Ping { .. }
         | Action::Discard { .. }
         | Action::StoreHistory { .. }
+        | Action::Dial { .. }
         | Action::Notice(_) => None,
     })
 }

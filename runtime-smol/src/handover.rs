@@ -170,6 +170,7 @@ fn cost(action: &Action) -> usize {
         | Action::Discard { .. }
         | Action::Close { .. }
         | Action::StoreHistory { .. }
+        | Action::Dial { .. }
         | Action::Notice(_) => return EVENT,
     };
     EVENT

@@ -285,7 +285,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
                 }
                 self.touch(conn);
             }
-            Action::StoreHistory { .. } | Action::Notice(_) => {}
+            Action::StoreHistory { .. } | Action::Dial { .. } | Action::Notice(_) => {}
         }
     }
 

@@ -293,7 +293,7 @@ impl<'a> Life<'a> {
                     assert!(self.open.contains_key(&conn.0));
                 }
                 Action::Send { .. } => panic!("no client is sent anything alone"),
-                Action::StoreHistory { .. } | Action::Notice(_) => {}
+                Action::StoreHistory { .. } | Action::Dial { .. } | Action::Notice(_) => {}
             }
         }
     }

@@ -31,6 +31,8 @@ pub(crate) struct Model {
     pub(crate) pings: BTreeMap<u64, u32>,
     stopping: bool,
     born: u64,
+    /// The last time stamp on a channel that was forgotten.
+    floor: Micros,
 }
 
 #[derive(Clone, Debug)]
@@ -60,6 +62,8 @@ pub(crate) struct Channel {
     /// The numbers of its entries.
     history: Vec<usize>,
     last: Micros,
+    /// The floor when it came into being.
+    floor: Micros,
     born: u64,
 }
 
@@ -99,6 +103,7 @@ impl Model {
             pings: BTreeMap::new(),
             stopping: false,
             born: 0,
+            floor: 0,
         }
     }
 
@@ -255,6 +260,7 @@ impl Model {
         let fresh = Channel {
             history,
             last,
+            floor: self.floor,
             born,
         };
         let channel = self.channels.entry(pair.1.clone()).or_insert(fresh);
@@ -289,7 +295,11 @@ impl Model {
         let total = self.config.history_bytes;
         let own = channel_cost(&pair.1);
         let channel = self.channels.get_mut(&pair.1).expect("a member's channel");
-        channel.last = self.unix.max(channel.last + 1); // M3.1
+        let floor = match channel.floor <= self.unix + 3_600 * SECOND {
+            true => channel.floor + 1,
+            false => 0,
+        };
+        channel.last = self.unix.max(channel.last + 1).max(floor); // M3.1
         let entry = Entry {
             ts: channel.last,
             uid: pair.0.clone(),
@@ -396,8 +406,14 @@ impl Model {
     fn forget_empty(&mut self) {
         let members = self.members();
         let used = |name: &String| members.values().any(|(_, channel)| channel == name);
-        self.channels
-            .retain(|name, channel| used(name) || !channel.history.is_empty());
+        let floor = &mut self.floor;
+        self.channels.retain(|name, channel| {
+            let kept = used(name) || !channel.history.is_empty();
+            if !kept {
+                *floor = channel.last.max(*floor);
+            }
+            kept
+        });
     }
 
     /// The node says that a channel has expired: is it time (L1.3, L1.5)?
@@ -405,6 +421,7 @@ impl Model {
         assert!(!self.members().values().any(|(_, channel)| channel == name));
         let channel = self.channels.remove(name).expect("a channel to expire");
         assert!(channel.last + 2_592_000 * SECOND <= self.unix, "L1.3");
+        self.floor = channel.last.max(self.floor);
     }
 
     /// Channels that nobody is on and whose 30 days are over.

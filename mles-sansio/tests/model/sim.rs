@@ -284,7 +284,9 @@ impl Sim {
             Event::Drained { conn } => model.drained(conn.0),
             Event::Replayed { conn } => model.replayed(conn.0),
             Event::Timeout => model.tick(),
-            Event::Restored { .. } => panic!("not here"),
+            Event::Restored { .. } | Event::Peers { .. } | Event::DialFailed { .. } => {
+                panic!("not here")
+            }
             Event::Shutdown => model.shutdown(),
         });
     }

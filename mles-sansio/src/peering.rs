@@ -1,0 +1,133 @@
+//! Peering: the links of a node to others, and the tree that they form (spec/peering.md).
+//!
+//! `wire` has the syntax, `handshake` how a link opens, `tree` paths, rings and merging, `seek` who is
+//! dialed when, `lane` a channel on a link, `flow` what is sent there, `seen` what a node knows already.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
+use core::time::Duration;
+
+use crate::action::GroupId;
+use crate::event::ConnId;
+use crate::seed::{NodeId, Seed};
+#[cfg(debug_assertions)]
+use crate::session::Conn;
+use crate::session::ahead;
+use crate::time::Instant;
+
+pub(crate) use self::lane::Lane;
+pub(crate) use self::link::Link;
+pub(crate) use self::seek::Seek;
+pub(crate) use self::seen::Seen;
+
+mod config;
+mod flow;
+mod handshake;
+mod lane;
+mod link;
+mod seek;
+mod seen;
+mod tree;
+pub mod wire;
+
+pub use self::config::Peering as Config;
+
+/// What a node knows of its peers.
+#[derive(Clone, Debug)]
+pub(crate) struct Peering {
+    seed: Seed,
+    /// Random numbers drawn so far.
+    draws: u64,
+    pub(crate) links: BTreeMap<ConnId, Link>,
+    /// The link to the node above, if there is one.
+    pub(crate) upstream: Option<ConnId>,
+    /// The nodes above, root first; in a ring, the rest of it (R1.2).
+    pub(crate) path: Vec<NodeId>,
+    pub(crate) seek: Seek,
+    /// Links that may have something to send.
+    awake: BTreeSet<ConnId>,
+    /// Links that were lost or turned, and the lanes that are still to be taken down: a bounded number
+    /// at a time.
+    gone: Vec<(ConnId, BTreeMap<GroupId, Lane>)>,
+    /// Moments at which a channel on the upstream link is looked at again.
+    due: BTreeSet<(Instant, GroupId)>,
+    /// The moment the timer for the first of them is armed for.
+    due_armed: Option<Instant>,
+}
+
+impl Peering {
+    pub(crate) fn new(seed: &Seed) -> Self {
+        Self {
+            seed: *seed,
+            draws: 0,
+            links: BTreeMap::new(),
+            upstream: None,
+            path: Vec::new(),
+            seek: Seek::default(),
+            awake: BTreeSet::new(),
+            gone: Vec::new(),
+            due: BTreeSet::new(),
+            due_armed: None,
+        }
+    }
+
+    /// A span between the two, evenly spread.
+    fn draw(&mut self, least: Duration, most: Duration) -> Duration {
+        let span = most.saturating_sub(least);
+        if span.is_zero() {
+            return least;
+        }
+        let block = self.seed.block("jitter", self.draws);
+        self.draws += 1;
+        // The upper half of the bits is as random as all of them, and the product cannot overflow.
+        least + span.mul_f64((block >> 32) as f64 / (1_u64 << 32) as f64)
+    }
+
+    /// The root of the tree that the node is in; `own` is its uid.
+    fn root(&self, own: NodeId) -> NodeId {
+        self.path.first().copied().unwrap_or(own)
+    }
+
+    fn up(&self) -> Option<&Link> {
+        self.links.get(&self.upstream?)
+    }
+
+    /// What decides what the node does next, deadlines relative to `now`.
+    pub(crate) fn hash<H: Hasher>(&self, now: Instant, state: &mut H) {
+        (self.draws, self.upstream, &self.path, &self.awake).hash(state);
+        self.seek.hash(now, state);
+        self.links.len().hash(state);
+        for (conn, link) in &self.links {
+            conn.hash(state);
+            link.hash(now, state);
+        }
+        self.gone.len().hash(state);
+        for (conn, lanes) in &self.gone {
+            conn.hash(state);
+            lanes.keys().for_each(|group| group.hash(state));
+        }
+        for (at, group) in &self.due {
+            (ahead(*at, now), group).hash(state);
+        }
+    }
+
+    /// Timers that are armed, but for those of links.
+    #[cfg(debug_assertions)]
+    pub(crate) fn timers(&self) -> usize {
+        usize::from(self.seek.waits()) + usize::from(self.due_armed.is_some())
+    }
+
+    #[cfg(debug_assertions)]
+    pub(crate) fn check(&self, conns: &BTreeMap<ConnId, Conn>) {
+        for (conn, link) in &self.links {
+            assert!(matches!(conns.get(conn), Some(Conn::Link)), "invariant 6");
+            let lower = link.end == link::End::Lower;
+            assert_eq!(lower, self.upstream == Some(*conn), "invariant 6: upstream");
+            let kept: u64 = link.lanes.values().map(Lane::kept).sum();
+            assert_eq!(kept, link.kept, "invariant 7: what a link keeps");
+            let queued = link.lanes.iter().filter(|(_, lane)| lane.queued).count();
+            assert_eq!(queued, link.ready.len(), "invariant 8: lanes in turn");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! A channel on a link: what the other was told, and what is still to be sent (spec: C1, S1).
+
+use alloc::collections::BTreeMap;
+use core::hash::{Hash, Hasher};
+
+use crate::event::Entry;
+use crate::history::{History, Order};
+use crate::seed::NodeId;
+use crate::session::ahead;
+use crate::time::Instant;
+
+/// A channel on a link.
+#[derive(Clone, Debug)]
+pub(crate) struct Lane {
+    pub(crate) phase: Phase,
+    /// The highest number of each origin that the other has: what it said, then what went either way.
+    told: BTreeMap<NodeId, u64>,
+    /// The history before this place was looked at.
+    from: Order,
+    /// What is to be sent and is not in the history any more, or never was (S1.6).
+    kept: BTreeMap<Order, Entry>,
+    /// Whether the link has it in its queue.
+    pub(crate) queued: bool,
+}
+
+/// How far a channel on a link has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Lower end: the join is to be sent.
+    Asking,
+    /// Lower end: the reply is outstanding; what comes on the channel is ignored (C1.5).
+    AwaitReply,
+    /// Lower end: joined.
+    Joined {
+        /// Whether the upper end has sent all that was lacking.
+        done: bool,
+        /// Whether the channel is left once nothing waits to be sent.
+        leaving: bool,
+    },
+    /// Lower end: the join was refused; it is tried again at this moment (C1.8).
+    Refused { retry: Instant },
+    /// Upper end: joined.
+    Serving {
+        /// Joins that have had no reply yet.
+        owed: u32,
+        /// Whether `done` was said since the last join.
+        done: bool,
+        /// When it is said even though the own upstream has not said it (S3.2).
+        due: Instant,
+    },
+}
+
+impl Lane {
+    pub(crate) fn new(phase: Phase) -> Self {
+        Self {
+            phase,
+            told: BTreeMap::new(),
+            from: START,
+            kept: BTreeMap::new(),
+            queued: false,
+        }
+    }
+
+    /// Whether what comes on it counts (C1.5).
+    pub(crate) fn hears(&self) -> bool {
+        match self.phase {
+            Phase::Joined { .. } | Phase::Serving { .. } => true,
+            Phase::Asking | Phase::AwaitReply | Phase::Refused { .. } => false,
+        }
+    }
+
+    /// The other says what it has: all that is above is sent, from the oldest on.
+    pub(crate) fn tell(&mut self, have: impl Iterator<Item = (NodeId, u64)>) {
+        self.told = have.collect();
+        self.from = START;
+        let told = &self.told;
+        self.kept.retain(|_, entry| is_news(told, entry));
+    }
+
+    /// The other has this message: it came from there, or went there.
+    pub(crate) fn knows(&mut self, origin: NodeId, seq: u64) {
+        let told = self.told.entry(origin).or_insert(0);
+        *told = seq.max(*told);
+    }
+
+    /// A message was accepted that has to be looked at.
+    pub(crate) fn look(&mut self, entry: &Entry) {
+        self.from = self.from.min(entry.order());
+    }
+
+    /// Whether a message that leaves the history is still to be sent.
+    pub(crate) fn wants(&self, entry: &Entry) -> bool {
+        !matches!(self.phase, Phase::Refused { .. })
+            && entry.order() >= self.from
+            && is_news(&self.told, entry)
+    }
+
+    /// Keeps a message that the history does not keep.
+    pub(crate) fn keep(&mut self, entry: Entry) {
+        self.kept.insert(entry.order(), entry);
+    }
+
+    /// The next message to be sent, in history order, and whether it is one that is kept here.
+    pub(crate) fn next(&mut self, history: &History) -> Option<(Entry, bool)> {
+        let mut stored = None;
+        for entry in history.since(self.from) {
+            if is_news(&self.told, entry) {
+                stored = Some(entry);
+                break;
+            }
+            self.from = behind(entry);
+        }
+        match (self.kept.first_key_value(), stored) {
+            (Some((order, kept)), Some(stored)) if *order < stored.order() => {
+                Some((kept.clone(), true))
+            }
+            (_, Some(stored)) => Some((stored.clone(), false)),
+            (Some((_, kept)), None) => Some((kept.clone(), true)),
+            (None, None) => None,
+        }
+    }
+
+    /// A message was sent, or cannot be.
+    pub(crate) fn pass(&mut self, entry: &Entry, sent: bool) {
+        self.kept.remove(&entry.order());
+        self.from = self.from.max(behind(entry));
+        if sent {
+            self.knows(entry.origin, entry.seq);
+        }
+    }
+
+    pub(crate) fn hash<H: Hasher>(&self, now: Instant, state: &mut H) {
+        match self.phase {
+            Phase::Asking => (0, 0, 0).hash(state),
+            Phase::AwaitReply => (1, 0, 0).hash(state),
+            Phase::Joined { done, leaving } => (2, u64::from(done), u64::from(leaving)).hash(state),
+            Phase::Refused { retry } => (3, ahead(retry, now), 0).hash(state),
+            Phase::Serving { owed, done, due } => {
+                (4, u64::from(owed), u64::from(done)).hash(state);
+                ahead(due, now).hash(state);
+            }
+        }
+        (&self.told, self.from, &self.kept).hash(state);
+    }
+
+    /// What is kept here beside the history costs.
+    pub(crate) fn kept(&self) -> u64 {
+        self.kept.values().map(Entry::cost).sum()
+    }
+}
+
+fn is_news(told: &BTreeMap<NodeId, u64>, entry: &Entry) -> bool {
+    told.get(&entry.origin).is_none_or(|seq| entry.seq > *seq)
+}
+
+/// The place just behind a message.
+fn behind(entry: &Entry) -> Order {
+    let (ts, origin, seq) = entry.order();
+    (ts, origin, seq + 1)
+}
+
+/// Before every message.
+const START: Order = (0, NodeId(0), 0);

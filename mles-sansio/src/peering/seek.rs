@@ -1,0 +1,254 @@
+//! Who is dialed, when: one peer at a time, in order, with backoff (spec: U1, G1.1).
+
+use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
+use core::time::Duration;
+
+use crate::action::Action;
+use crate::event::{ConnId, PeerId};
+use crate::node::Node;
+use crate::session::{Conn, ahead};
+use crate::time::{Instant, Now};
+use crate::timer::Timer;
+use crate::violation::Closing;
+
+/// The search for an upstream, and for other trees.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seek {
+    /// The list of peers, in order of preference.
+    entries: Vec<PeerId>,
+    /// The entry that is tried next.
+    next: usize,
+    pub(crate) state: State,
+    /// The wait before the next pass over the list; zero if there was none yet.
+    backoff: Duration,
+    /// The wait behind an upstream that does not last long.
+    relapse: Duration,
+    /// Dials that were given up before the runtime has answered them.
+    forgotten: Vec<PeerId>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Nobody to dial.
+    #[default]
+    Rest,
+    /// The next is dialed at this moment.
+    Wait(Instant),
+    /// The runtime dials, to stay or only to ask.
+    Dialing { peer: PeerId, probe: bool },
+    /// The reply is outstanding.
+    Shaking { conn: ConnId },
+}
+
+impl Seek {
+    /// Whether the timer is armed.
+    #[cfg(debug_assertions)]
+    pub(crate) fn waits(&self) -> bool {
+        matches!(self.state, State::Wait(_))
+    }
+
+    pub(crate) fn hash<H: Hasher>(&self, now: Instant, state: &mut H) {
+        (&self.entries, self.next, self.backoff, self.relapse).hash(state);
+        self.forgotten.hash(state);
+        match self.state {
+            State::Rest => (0, 0).hash(state),
+            State::Wait(at) => (1, ahead(at, now)).hash(state),
+            State::Dialing { peer, probe } => (2, peer, probe).hash(state),
+            State::Shaking { conn } => (3, conn).hash(state),
+        }
+    }
+}
+
+impl Node {
+    /// The list of peers is this from now on (U1.1, U1.5).
+    pub(crate) fn peers(&mut self, now: Now, peers: Vec<PeerId>) {
+        let seek = &mut self.peering.seek;
+        seek.entries = peers;
+        seek.next = 0;
+        if let State::Dialing { peer, .. } = seek.state
+            && !seek.entries.contains(&peer)
+        {
+            seek.forgotten.push(peer);
+            seek.state = State::Rest;
+        }
+        let listed = |entry: &PeerId| self.peering.seek.entries.contains(entry);
+        let entry = self.peering.up().and_then(|link| link.entry);
+        if entry.is_some_and(|entry| !listed(&entry))
+            && let Some(conn) = self.peering.upstream
+        {
+            self.close(now, conn, Closing::Unneeded);
+        }
+        self.peering.seek.backoff = Duration::ZERO;
+        self.seek_at(now, Duration::ZERO);
+    }
+
+    /// Waits before the next dial, unless one is under way, or nobody is left to dial.
+    fn seek_at(&mut self, now: Now, wait: Duration) {
+        match self.peering.seek.state {
+            State::Dialing { .. } | State::Shaking { .. } => return,
+            State::Wait(at) => self.timers.disarm(at, Timer::Dial),
+            State::Rest => {}
+        }
+        if self.stopping {
+            self.peering.seek.state = State::Rest;
+            return;
+        }
+        let upstream = self.peering.up().and_then(|link| link.entry);
+        let mut others = self.peering.seek.entries.iter();
+        self.peering.seek.state = if others.any(|entry| Some(*entry) != upstream) {
+            let at = now.mono + wait;
+            self.timers.arm(at, Timer::Dial);
+            State::Wait(at)
+        } else {
+            State::Rest
+        };
+    }
+
+    /// The timer for the next dial has fired.
+    pub(crate) fn seek_due(&mut self) {
+        let upstream = self.peering.up().and_then(|link| link.entry);
+        let probe = self.peering.upstream.is_some();
+        let seek = &mut self.peering.seek;
+        let count = seek.entries.len();
+        let mut turns = (0..count).map(|turn| (seek.next + turn) % count);
+        let Some(at) = turns.find(|at| Some(seek.entries[*at]) != upstream) else {
+            seek.state = State::Rest;
+            return;
+        };
+        seek.next = at;
+        let peer = seek.entries[at];
+        seek.state = State::Dialing { peer, probe };
+        self.emit(Action::Dial { peer });
+    }
+
+    /// A dial has led to a connection: whether it is to ask only, or `None` if it is not wanted.
+    pub(crate) fn seek_opened(&mut self, conn: ConnId, peer: PeerId) -> Option<bool> {
+        let upstream = self.peering.upstream.is_some();
+        let seek = &mut self.peering.seek;
+        if let Some(at) = seek.forgotten.iter().position(|known| *known == peer) {
+            seek.forgotten.remove(at);
+            return None;
+        }
+        let State::Dialing { peer: asked, probe } = seek.state else {
+            return None;
+        };
+        if asked != peer {
+            return None;
+        }
+        seek.state = State::Shaking { conn };
+        Some(probe && upstream)
+    }
+
+    /// The runtime could not open a connection.
+    pub(crate) fn dial_failed(&mut self, now: Now, peer: PeerId) {
+        let seek = &mut self.peering.seek;
+        if let Some(at) = seek.forgotten.iter().position(|known| *known == peer) {
+            seek.forgotten.remove(at);
+            return;
+        }
+        match seek.state {
+            State::Dialing { peer: asked, .. } if asked == peer => {
+                seek.state = State::Rest;
+                self.seek_next(now);
+            }
+            State::Dialing { .. } | State::Rest | State::Wait(_) | State::Shaking { .. } => {
+                self.breach("a dial is answered once");
+            }
+        }
+    }
+
+    /// A connection that was dialed has ended before it was a link.
+    pub(crate) fn seek_ended(&mut self, now: Now, conn: ConnId) {
+        if let Some(Conn::AwaitReply(waiting)) = self.conns.remove(&conn) {
+            self.timers.disarm(waiting.deadline, Timer::Header(conn));
+        }
+        if self.peering.seek.state == (State::Shaking { conn }) {
+            self.peering.seek.state = State::Rest;
+            self.seek_next(now);
+        }
+    }
+
+    /// On to the next entry; behind the last one the wait doubles (U1.3).
+    fn seek_next(&mut self, now: Now) {
+        let (min, max) = (
+            self.config.peering.backoff_min,
+            self.config.peering.backoff_max,
+        );
+        let seek = &mut self.peering.seek;
+        seek.next += 1;
+        seek.backoff = seek.backoff.max(min);
+        if seek.next >= seek.entries.len() {
+            seek.next = 0;
+            let wait = seek.backoff;
+            seek.backoff = (wait * 2).min(max);
+            let wait = self.spread(wait);
+            self.seek_at(now, wait);
+        } else {
+            let wait = self.spread(min);
+            self.seek_at(now, wait);
+        }
+    }
+
+    fn spread(&mut self, wait: Duration) -> Duration {
+        let off = wait * self.config.peering.jitter_percent / 100;
+        self.peering.draw(wait.saturating_sub(off), wait + off)
+    }
+
+    /// A probe has found another tree: the same peer is dialed to stay (G1.2).
+    pub(crate) fn seek_found(&mut self, peer: PeerId) {
+        match self.peering.seek.state {
+            State::Wait(at) => self.timers.disarm(at, Timer::Dial),
+            State::Rest => {}
+            State::Dialing { .. } | State::Shaking { .. } => return,
+        }
+        let probe = false;
+        self.peering.seek.state = State::Dialing { peer, probe };
+        self.emit(Action::Dial { peer });
+    }
+
+    /// Whether a peer is in the list still (U1.5).
+    pub(crate) fn seek_lists(&self, peer: PeerId) -> bool {
+        self.peering.seek.entries.contains(&peer)
+    }
+
+    /// The dialed connection has become a link.
+    pub(crate) fn seek_linked(&mut self, now: Now) {
+        self.peering.seek.state = State::Rest;
+        self.peering.seek.next = 0;
+        self.seek_again(now);
+    }
+
+    /// The root has changed: other peers may be in another tree now (G1.1).
+    pub(crate) fn seek_again(&mut self, now: Now) {
+        let (min, max) = (
+            self.config.peering.probe_after_min,
+            self.config.peering.probe_after_max,
+        );
+        if self.peering.upstream.is_some() {
+            let wait = self.peering.draw(min, max);
+            self.peering.seek.backoff = Duration::ZERO;
+            self.seek_at(now, wait);
+        }
+    }
+
+    /// The upstream is gone: the entry behind its own is next (U1.2). One that did not last long does
+    /// not end the backoff.
+    pub(crate) fn seek_lost(&mut self, now: Now, entry: Option<PeerId>, since: Instant) {
+        let (min, max) = (
+            self.config.peering.backoff_min,
+            self.config.peering.backoff_max,
+        );
+        let seek = &mut self.peering.seek;
+        let at = entry.and_then(|entry| seek.entries.iter().position(|known| *known == entry));
+        seek.next = at.map_or(0, |at| (at + 1) % seek.entries.len().max(1));
+        let wait = match now.mono.since(since) < max {
+            true => seek.relapse.max(min),
+            false => min,
+        };
+        seek.relapse = (wait * 2).min(max);
+        seek.backoff = Duration::ZERO;
+        let wait = self.spread(wait);
+        self.seek_at(now, wait);
+    }
+}

@@ -1,0 +1,358 @@
+//! The frames of a link: the only place that knows their syntax (spec: P2, P3).
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::auth::Auth;
+use crate::event::Name;
+use crate::frame::{Frame, Kind};
+use crate::header::{self, HEADER_MAX};
+use crate::json::{self, Text, Value};
+use crate::node::NUMBER_MAX;
+use crate::seed::NodeId;
+
+/// The longest header frame on a link, in bytes of payload (P2.2).
+pub const LINK_HEADER_MAX: usize = 64 * 1024;
+
+/// What one header frame on a link says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkFrame {
+    /// The opening, and the reply to it (P1.3).
+    Handshake(Handshake),
+    /// The sender's path has changed; or, with `turn`, the ends of the link change places (P4, P6).
+    Path {
+        /// The sender.
+        uid: NodeId,
+        /// The nodes above it, root first.
+        path: Vec<NodeId>,
+        /// Whether the link is turned.
+        turn: bool,
+    },
+    /// The lower end joins a channel, or the upper end's reply (P3.3).
+    Join {
+        /// The sender.
+        uid: NodeId,
+        /// The channel.
+        channel: Name,
+        /// The highest sequence number that it has seen of each origin.
+        have: Vec<(NodeId, u64)>,
+    },
+    /// The upper end has sent what the lower end lacked (P3.8).
+    Done {
+        /// The sender.
+        uid: NodeId,
+        /// The channel.
+        channel: Name,
+    },
+    /// The lower end leaves a channel; or the upper end refuses a join (P3.9, P3.10).
+    Leave {
+        /// The sender.
+        uid: NodeId,
+        /// The channel.
+        channel: Name,
+    },
+    /// A message, whose payload is the next frame (P3.5).
+    Message(Label),
+}
+
+/// What opens a link, and answers that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    /// The sender.
+    pub uid: NodeId,
+    /// Any name; it joins nothing.
+    pub channel: Name,
+    /// What proves the peer key.
+    pub auth: Option<Auth>,
+    /// The nodes above the sender, root first.
+    pub path: Vec<NodeId>,
+    /// The sender's clock: microseconds since 1970.
+    pub ts: u64,
+    /// The largest payload that the sender takes, in bytes.
+    pub max: u64,
+    /// Whether only the reply is wanted.
+    pub probe: bool,
+}
+
+/// What stands before a payload on a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// The client that sent it.
+    pub uid: Name,
+    /// Its channel.
+    pub channel: Name,
+    /// The node that accepted it.
+    pub origin: NodeId,
+    /// Its number at that node on that channel.
+    pub seq: u64,
+    /// When it was accepted there: microseconds since 1970.
+    pub ts: u64,
+}
+
+/// Reads a header frame. `None` if it is none (P2.3).
+#[must_use]
+pub fn parse(frame: &Frame) -> Option<LinkFrame> {
+    if frame.kind != Kind::Text || frame.payload.len() > LINK_HEADER_MAX {
+        return None;
+    }
+    let text = core::str::from_utf8(&frame.payload).ok()?;
+    let mut members = Members::default();
+    json::object(text, |name, value| members.take(name, value)).ok()?;
+    members.read()
+}
+
+/// The members that mean something; the others are ignored (P2.1).
+#[derive(Default)]
+struct Members<'a> {
+    uid: Option<Value<'a>>,
+    channel: Option<Value<'a>>,
+    auth: Option<Value<'a>>,
+    peer: Option<Value<'a>>,
+    path: Option<Value<'a>>,
+    ts: Option<Value<'a>>,
+    max: Option<Value<'a>>,
+    have: Option<Value<'a>>,
+    done: Option<Value<'a>>,
+    node: Option<Value<'a>>,
+    seq: Option<Value<'a>>,
+    probe: Option<Value<'a>>,
+    turn: Option<Value<'a>>,
+}
+
+impl<'a> Members<'a> {
+    fn take(&mut self, name: &Text, value: Value<'a>) {
+        let members = [
+            ("uid", &mut self.uid),
+            ("channel", &mut self.channel),
+            ("auth", &mut self.auth),
+            ("peer", &mut self.peer),
+            ("path", &mut self.path),
+            ("ts", &mut self.ts),
+            ("max", &mut self.max),
+            ("have", &mut self.have),
+            ("done", &mut self.done),
+            ("node", &mut self.node),
+            ("seq", &mut self.seq),
+            ("probe", &mut self.probe),
+            ("turn", &mut self.turn),
+        ];
+        if let Some((_, member)) = members.into_iter().find(|(known, _)| name.is(known)) {
+            *member = Some(value);
+        }
+    }
+
+    fn read(self) -> Option<LinkFrame> {
+        if let Some(origin) = self.node {
+            let uid = name(self.uid)?;
+            let channel = name(self.channel)?;
+            // A client's header holds both names, so they are never longer (H2.1).
+            return (self.peer.is_none() && uid.len() + channel.len() <= HEADER_MAX).then_some(
+                LinkFrame::Message(Label {
+                    uid,
+                    channel,
+                    origin: node(Some(origin))?,
+                    seq: number(self.seq).filter(|seq| *seq > 0)?,
+                    ts: number(self.ts).filter(|ts| *ts > 0)?,
+                }),
+            );
+        }
+        let uid = node(self.uid)?;
+        let peer = boolean(self.peer)?;
+        let Some(channel) = self.channel else {
+            let path = path(self.path)?;
+            let turn = self.turn.map_or(Some(false), |turn| boolean(Some(turn)))?;
+            return peer.then_some(LinkFrame::Path { uid, path, turn });
+        };
+        let channel = name(Some(channel)).filter(|channel| channel.len() <= HEADER_MAX)?;
+        if !peer {
+            return Some(LinkFrame::Leave { uid, channel });
+        }
+        if let Some(have) = self.have {
+            let have = numbers(have)?;
+            return Some(LinkFrame::Join { uid, channel, have });
+        }
+        if let Some(done) = self.done {
+            return boolean(Some(done))?.then_some(LinkFrame::Done { uid, channel });
+        }
+        let auth = match self.auth {
+            Some(auth) => Some(Auth(string(auth)?)),
+            None => None,
+        };
+        Some(LinkFrame::Handshake(Handshake {
+            uid,
+            channel,
+            auth,
+            path: path(self.path)?,
+            ts: number(self.ts)?,
+            max: number(self.max)?,
+            probe: self
+                .probe
+                .map_or(Some(false), |probe| boolean(Some(probe)))?,
+        }))
+    }
+}
+
+fn string(value: Value<'_>) -> Option<String> {
+    match value {
+        Value::Text(text) => text.into_string(),
+        Value::Bool(_) | Value::Other(_) => None,
+    }
+}
+
+fn name(value: Option<Value<'_>>) -> Option<Name> {
+    let name = string(value?)?;
+    (!name.is_empty() && !name.contains('\0')).then(|| name.into())
+}
+
+fn boolean(value: Option<Value<'_>>) -> Option<bool> {
+    match value? {
+        Value::Bool(truth) => Some(truth),
+        Value::Text(_) | Value::Other(_) => None,
+    }
+}
+
+/// A number below 2^53, which every language's numbers hold.
+fn number(value: Option<Value<'_>>) -> Option<u64> {
+    match value? {
+        Value::Other(digits) => json::integer(digits).filter(|number| *number < NUMBER_MAX),
+        Value::Text(_) | Value::Bool(_) => None,
+    }
+}
+
+fn node(value: Option<Value<'_>>) -> Option<NodeId> {
+    node_id(&string(value?)?)
+}
+
+fn path(value: Option<Value<'_>>) -> Option<Vec<NodeId>> {
+    let Value::Other(array) = value? else {
+        return None;
+    };
+    let mut path = Vec::new();
+    let mut sound = true;
+    json::array(array, |element| match node(Some(element)) {
+        Some(node) => path.push(node),
+        None => sound = false,
+    })
+    .ok()?;
+    sound.then_some(path)
+}
+
+fn numbers(value: Value<'_>) -> Option<Vec<(NodeId, u64)>> {
+    let Value::Other(object) = value else {
+        return None;
+    };
+    let mut numbers = Vec::new();
+    let mut sound = true;
+    json::object(object, |name, value| {
+        let origin = name.clone().into_string().and_then(|name| node_id(&name));
+        match (origin, number(Some(value))) {
+            (Some(origin), Some(seq)) => numbers.push((origin, seq)),
+            (None, _) | (_, None) => sound = false,
+        }
+    })
+    .ok()?;
+    sound.then_some(numbers)
+}
+
+/// 32 lower-case hexadecimal digits, and nothing else.
+fn node_id(digits: &str) -> Option<NodeId> {
+    hex128(digits).map(NodeId)
+}
+
+/// 128 bits as 32 lower-case hexadecimal digits.
+#[must_use]
+pub fn hex128(digits: &str) -> Option<u128> {
+    let lower = |digit: u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit);
+    let whole = digits.len() == 32 && digits.bytes().all(lower);
+    whole.then(|| u128::from_str_radix(digits, 16).ok())?
+}
+
+impl LinkFrame {
+    /// The frame, its members in the order of the specification, without spaces (P2.1).
+    #[must_use]
+    pub fn compose(&self) -> Frame {
+        let mut out = Vec::from(*b"{");
+        match self {
+            Self::Handshake(handshake) => {
+                put_uid(&mut out, handshake.uid);
+                put_channel(&mut out, &handshake.channel);
+                if let Some(auth) = &handshake.auth {
+                    put_name(&mut out, ",\"auth\":", auth.reveal());
+                }
+                out.extend_from_slice(b",\"peer\":true");
+                put_path(&mut out, &handshake.path);
+                put_number(&mut out, ",\"ts\":", handshake.ts);
+                put_number(&mut out, ",\"max\":", handshake.max);
+                if handshake.probe {
+                    out.extend_from_slice(b",\"probe\":true");
+                }
+            }
+            Self::Path { uid, path, turn } => {
+                put_uid(&mut out, *uid);
+                out.extend_from_slice(b",\"peer\":true");
+                put_path(&mut out, path);
+                if *turn {
+                    out.extend_from_slice(b",\"turn\":true");
+                }
+            }
+            Self::Join { uid, channel, have } => {
+                put_uid(&mut out, *uid);
+                put_channel(&mut out, channel);
+                out.extend_from_slice(b",\"peer\":true,\"have\":{");
+                for (at, (origin, seq)) in have.iter().enumerate() {
+                    let comma = if at > 0 { "," } else { "" };
+                    put_number(&mut out, &format!("{comma}\"{origin}\":"), *seq);
+                }
+                out.push(b'}');
+            }
+            Self::Done { uid, channel } => {
+                put_uid(&mut out, *uid);
+                put_channel(&mut out, channel);
+                out.extend_from_slice(b",\"peer\":true,\"done\":true");
+            }
+            Self::Leave { uid, channel } => {
+                put_uid(&mut out, *uid);
+                put_channel(&mut out, channel);
+                out.extend_from_slice(b",\"peer\":false");
+            }
+            Self::Message(label) => {
+                put_name(&mut out, "\"uid\":", &label.uid);
+                put_channel(&mut out, &label.channel);
+                put_name(&mut out, ",\"node\":", &format!("{}", label.origin));
+                put_number(&mut out, ",\"seq\":", label.seq);
+                put_number(&mut out, ",\"ts\":", label.ts);
+            }
+        }
+        out.push(b'}');
+        Frame::text(out)
+    }
+}
+
+fn put_uid(out: &mut Vec<u8>, uid: NodeId) {
+    put_name(out, "\"uid\":", &format!("{uid}"));
+}
+
+fn put_channel(out: &mut Vec<u8>, channel: &str) {
+    put_name(out, ",\"channel\":", channel);
+}
+
+fn put_name(out: &mut Vec<u8>, member: &str, name: &str) {
+    out.extend_from_slice(member.as_bytes());
+    out.push(b'"');
+    header::escape(name, out);
+    out.push(b'"');
+}
+
+fn put_path(out: &mut Vec<u8>, path: &[NodeId]) {
+    out.extend_from_slice(b",\"path\":[");
+    for (at, node) in path.iter().enumerate() {
+        let comma = if at > 0 { "," } else { "" };
+        out.extend_from_slice(format!("{comma}\"{node}\"").as_bytes());
+    }
+    out.push(b']');
+}
+
+fn put_number(out: &mut Vec<u8>, member: &str, number: u64) {
+    out.extend_from_slice(format!("{member}{number}").as_bytes());
+}

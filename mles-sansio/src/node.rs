@@ -119,6 +119,30 @@ impl Node {
         self.uid
     }
 
+    /// The node above, if there is one.
+    #[must_use]
+    pub fn upstream(&self) -> Option<NodeId> {
+        self.peering.path.last().copied()
+    }
+
+    /// The nodes above, root first; in a ring that is not cut yet, the rest of the ring (R1.2).
+    #[must_use]
+    pub fn path(&self) -> &[NodeId] {
+        &self.peering.path
+    }
+
+    /// The links to other nodes: who is there, and whether it is below.
+    pub fn links(&self) -> impl Iterator<Item = (NodeId, bool)> {
+        let links = self.peering.links.iter();
+        links.map(|(conn, link)| (link.uid, self.peering.upstream != Some(*conn)))
+    }
+
+    /// The node at the other end of a link, if the connection is one.
+    #[must_use]
+    pub fn link(&self, conn: ConnId) -> Option<NodeId> {
+        self.peering.links.get(&conn).map(|link| link.uid)
+    }
+
     /// The settings it was made with.
     #[must_use]
     pub fn config(&self) -> &Config {

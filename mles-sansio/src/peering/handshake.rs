@@ -61,7 +61,7 @@ impl Node {
         for stale in stale {
             self.violated(now, stale, Violation::LinkReplaced); // O1.6
         }
-        self.link(now, conn, &handshake, End::Upper, None);
+        self.open_link(now, conn, &handshake, End::Upper, None);
     }
 
     fn judge_opening(
@@ -169,12 +169,12 @@ impl Node {
             self.timers.disarm(waiting.deadline, Timer::Header(conn));
         }
         self.seek_linked(now);
-        self.link(now, conn, &handshake, End::Lower, Some(peer));
+        self.open_link(now, conn, &handshake, End::Lower, Some(peer));
         self.adopt(now, conn);
     }
 
     /// The handshake is done: the connection is a link.
-    fn link(
+    fn open_link(
         &mut self,
         now: Now,
         conn: ConnId,

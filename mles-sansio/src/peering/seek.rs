@@ -175,10 +175,12 @@ impl Node {
             self.config.peering.backoff_min,
             self.config.peering.backoff_max,
         );
+        let upstream = self.peering.up().and_then(|link| link.entry);
         let seek = &mut self.peering.seek;
         seek.next += 1;
         seek.backoff = seek.backoff.max(min);
-        if seek.next >= seek.entries.len() {
+        let mut left = seek.entries.iter().skip(seek.next);
+        if !left.any(|entry| Some(*entry) != upstream) {
             seek.next = 0;
             let wait = seek.backoff;
             seek.backoff = (wait * 2).min(max);

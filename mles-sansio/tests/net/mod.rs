@@ -1,0 +1,572 @@
+//! A network of nodes and clients: connections are ordered and reliable while they live, and may be cut
+//! at any moment. Whoever uses it decides what happens next: which connection delivers, who is dialed,
+//! whose timer fires.
+#![expect(dead_code, reason = "each test file uses a part of it")]
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::Hash;
+use std::time::Duration;
+
+use mles_sansio::{
+    Action, Config, ConnId, Ending, Entry, Event, Frame, GroupId, Instant, Node, NodeId, Nonces,
+    Notice, Now, PeerId, Role, Seed, Source,
+};
+
+/// What is on its way in one direction of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Packet {
+    Frame(Frame),
+    /// The end of what was handed over at once: the sender is told when this is reached.
+    Mark,
+    Ping,
+    Pong,
+    Close(u16),
+    Lost,
+}
+
+/// Who is at an end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Party {
+    Node(usize, ConnId),
+    Client(usize),
+}
+
+/// One direction: towards `to`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Pipe {
+    pub(crate) to: Party,
+    pub(crate) packets: VecDeque<Packet>,
+    /// Nothing was delivered yet.
+    fresh: bool,
+    /// The receiver does not read: a node that has had the first message and not resumed.
+    held: bool,
+    /// The receiver has forgotten the connection.
+    deaf: bool,
+}
+
+/// A connection: what goes to the one who dialed, and to the one who accepted.
+pub(crate) type Wire = [Pipe; 2];
+
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    pub(crate) node: Node,
+    pub(crate) groups: BTreeMap<GroupId, BTreeSet<ConnId>>,
+    /// Dials that the network has not answered yet.
+    pub(crate) dials: BTreeSet<PeerId>,
+    /// How far its clock is ahead, in microseconds.
+    pub(crate) offset: i64,
+    pub(crate) up: bool,
+    next_conn: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    pub(crate) host: usize,
+    pub(crate) uid: String,
+    pub(crate) channel: String,
+    pub(crate) wire: Option<usize>,
+    /// Everything it has received, in order.
+    pub(crate) received: Vec<Frame>,
+    pub(crate) code: Option<u16>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Net {
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) wires: BTreeMap<usize, Wire>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) time: u64,
+    next_wire: usize,
+    /// Whether ids of connections that are gone are used again, so that states come back.
+    pub(crate) reuse: bool,
+    answered: Vec<(usize, ConnId)>,
+    pub(crate) notices: Vec<(usize, Notice)>,
+    pub(crate) log: Option<Vec<String>>,
+}
+
+/// The date at the beginning.
+const EPOCH: u64 = 1_700_000_000_000_000;
+
+/// Seeds whose nodes have uids in rising order.
+pub(crate) fn seeds(count: usize) -> Vec<Seed> {
+    let mut seeds: Vec<Seed> = (0..count).map(|n| Seed([n as u8 + 1; 32])).collect();
+    seeds.sort_by_key(NodeId::of);
+    seeds
+}
+
+impl Net {
+    pub(crate) fn new() -> Self {
+        Self {
+            hosts: Vec::new(),
+            wires: BTreeMap::new(),
+            clients: Vec::new(),
+            time: 0,
+            next_wire: 0,
+            reuse: false,
+            answered: Vec::new(),
+            notices: Vec::new(),
+            log: None,
+        }
+    }
+
+    /// A node that does not know its peers yet. Entry `n` of a list of peers is host `n`.
+    pub(crate) fn add(&mut self, config: Config, seed: &Seed, offset: i64) -> usize {
+        self.hosts.push(Host {
+            node: Node::new(config, seed),
+            groups: BTreeMap::new(),
+            dials: BTreeSet::new(),
+            offset,
+            up: true,
+            next_conn: 1,
+        });
+        self.hosts.len() - 1
+    }
+
+    pub(crate) fn peers(&mut self, host: usize, peers: &[usize]) {
+        let peers = peers.iter().map(|peer| PeerId(*peer as u32)).collect();
+        self.event(host, Event::Peers { peers });
+    }
+
+    pub(crate) fn now(&self, host: usize) -> Now {
+        let unix = (EPOCH + self.time).saturating_add_signed(self.hosts[host].offset);
+        let mono = Instant::from_micros(self.time);
+        Now { mono, unix }
+    }
+
+    /// Hands an event to a node and does what it says.
+    pub(crate) fn event(&mut self, host: usize, event: Event) {
+        if let Some(log) = &mut self.log {
+            log.push(format!("{:>9} n{host} <- {event}", self.time));
+        }
+        let now = self.now(host);
+        let actions: Vec<Action> = self.hosts[host].node.handle(now, event).collect();
+        for action in actions {
+            if let Some(log) = &mut self.log {
+                log.push(format!("{:>9} n{host} -> {action}", self.time));
+            }
+            self.execute(host, action);
+        }
+        if self.reuse {
+            self.hurry();
+        }
+    }
+
+    /// What happens at once where states are counted: pings are answered, what was handed over is taken,
+    /// dials are answered. None of it decides anything.
+    fn hurry(&mut self) {
+        while let Some((host, conn)) = self.answered.pop() {
+            self.event(host, Event::Pong { conn });
+        }
+        let marked = self.wires.iter().find_map(|(id, wire)| {
+            let at = |pipe: &Pipe| pipe.packets.iter().position(|packet| *packet == Packet::Mark);
+            let side = wire.iter().position(|pipe| at(pipe).is_some())?;
+            Some((*id, side, at(&wire[side])?))
+        });
+        if let Some((id, side, at)) = marked {
+            if let Some(wire) = self.wires.get_mut(&id) {
+                wire[side].packets.remove(at);
+                if let (Party::Node(host, conn), false) = (wire[1 - side].to, wire[1 - side].deaf) {
+                    self.event(host, Event::Replayed { conn });
+                }
+            }
+            return self.hurry();
+        }
+        if let Some((host, peer)) = self.dials().first().copied() {
+            self.connect(host, peer, true);
+        }
+    }
+
+    fn execute(&mut self, host: usize, action: Action) {
+        match action {
+            Action::Send { conn, frames } => {
+                let frames: Vec<Frame> = frames.iter().cloned().collect();
+                self.push(host, conn, frames.into_iter().map(Packet::Frame));
+            }
+            Action::Broadcast {
+                group,
+                except,
+                frames,
+            } => {
+                let members = self.hosts[host].groups.get(&group);
+                let members: Vec<ConnId> = members.into_iter().flatten().copied().collect();
+                for conn in members.into_iter().filter(|conn| Some(*conn) != except) {
+                    let frames: Vec<Frame> = frames.iter().cloned().collect();
+                    self.push(host, conn, frames.into_iter().map(Packet::Frame));
+                }
+            }
+            Action::Replay { conn, frames } => {
+                let frames = frames.iter().cloned().map(Packet::Frame);
+                self.push(host, conn, frames.chain([Packet::Mark]));
+            }
+            Action::Join { conn, group } => {
+                self.leave_all(host, conn);
+                self.hosts[host].groups.entry(group).or_default().insert(conn);
+            }
+            Action::Leave { conn, .. } => self.leave_all(host, conn),
+            Action::Resume { conn } => {
+                if let Some(pipe) = self.pipe_to(Party::Node(host, conn)) {
+                    pipe.held = false;
+                }
+            }
+            Action::Ping { conn } if self.reuse => self.answered.push((host, conn)),
+            Action::Ping { conn } => self.push(host, conn, [Packet::Ping]),
+            Action::Discard { conn } => {
+                if let Some(pipe) = self.pipe_from(Party::Node(host, conn)) {
+                    pipe.packets.clear();
+                }
+            }
+            Action::Close { conn, why } => {
+                self.leave_all(host, conn);
+                self.push(host, conn, [Packet::Close(why.code())]);
+                if let Some((id, side)) = self.find(Party::Node(host, conn))
+                    && let Some(wire) = self.wires.get_mut(&id)
+                {
+                    wire[side].deaf = true;
+                    wire[side].packets.clear();
+                    if wire[1 - side].deaf {
+                        self.wires.remove(&id);
+                    }
+                }
+            }
+            Action::Dial { peer } => {
+                let new = self.hosts[host].dials.insert(peer);
+                assert!(new, "one dial of a peer at a time");
+            }
+            Action::StoreHistory { .. } => {}
+            Action::Notice(notice) => self.notices.push((host, notice)),
+        }
+    }
+
+    fn leave_all(&mut self, host: usize, conn: ConnId) {
+        for group in self.hosts[host].groups.values_mut() {
+            group.remove(&conn);
+        }
+    }
+
+    fn find(&self, party: Party) -> Option<(usize, usize)> {
+        self.wires.iter().find_map(|(id, wire)| {
+            let side = wire.iter().position(|pipe| pipe.to == party)?;
+            Some((*id, side))
+        })
+    }
+
+    fn pipe_to(&mut self, party: Party) -> Option<&mut Pipe> {
+        let (wire, side) = self.find(party)?;
+        Some(&mut self.wires.get_mut(&wire)?[side])
+    }
+
+    fn pipe_from(&mut self, party: Party) -> Option<&mut Pipe> {
+        let (wire, side) = self.find(party)?;
+        Some(&mut self.wires.get_mut(&wire)?[1 - side])
+    }
+
+    fn push(&mut self, host: usize, conn: ConnId, packets: impl IntoIterator<Item = Packet>) {
+        if let Some(pipe) = self.pipe_from(Party::Node(host, conn))
+            && !pipe.deaf
+        {
+            pipe.packets.extend(packets);
+        }
+    }
+
+    /// An id for a connection with the other; where ids come back, those of a pair are of their own.
+    fn conn(&mut self, host: usize, other: usize, dialed: bool) -> ConnId {
+        if !self.reuse {
+            let next = &mut self.hosts[host].next_conn;
+            *next += 1;
+            return ConnId(*next - 1);
+        }
+        let class = 1000 * (2 * other as u64 + u64::from(dialed));
+        let used = |id: u64| self.find(Party::Node(host, ConnId(id))).is_some();
+        let free = (class..).find(|id| !used(*id));
+        ConnId(free.expect("a number"))
+    }
+
+    fn wire(&mut self, parties: [Party; 2], first: usize) -> usize {
+        let id = match self.reuse {
+            true => (first..).find(|id| !self.wires.contains_key(id)).expect("a number"),
+            false => self.next_wire,
+        };
+        self.next_wire += 1;
+        let wire = parties.map(|to| Pipe {
+            to,
+            packets: VecDeque::new(),
+            fresh: true,
+            held: false,
+            deaf: false,
+        });
+        self.wires.insert(id, wire);
+        id
+    }
+
+    /// The network answers a dial. If the other is not there, or `works` is false, it fails.
+    pub(crate) fn connect(&mut self, host: usize, peer: PeerId, works: bool) {
+        self.hosts[host].dials.remove(&peer);
+        let other = peer.0 as usize;
+        if !works || !self.hosts[other].up {
+            return self.event(host, Event::DialFailed { peer });
+        }
+        let dialer = self.conn(host, other, true);
+        let acceptor = self.conn(other, host, false);
+        let first = (1 + host * 10 + other) * 1000;
+        let id = self.wire(
+            [Party::Node(host, dialer), Party::Node(other, acceptor)],
+            first,
+        );
+        // States come back only if the nonces do.
+        let nonce = if self.reuse { 1 } else { id as u128 + 1 };
+        let nonces = Nonces {
+            dialer: nonce,
+            acceptor: nonce << 64,
+        };
+        let source = Source(0);
+        let (conn, role) = (acceptor, Role::Peer(nonces));
+        self.event(other, Event::Opened { conn, role, source });
+        let (conn, role) = (dialer, Role::Dialed { peer, nonces });
+        self.event(host, Event::Opened { conn, role, source });
+    }
+
+    /// A client connects and sends its header.
+    pub(crate) fn join(&mut self, host: usize, uid: &str, channel: &str) -> usize {
+        let client = self.clients.len();
+        let conn = self.conn(host, 9, false);
+        let wire = self.wire([Party::Client(client), Party::Node(host, conn)], 0);
+        self.clients.push(Client {
+            host,
+            uid: uid.into(),
+            channel: channel.into(),
+            wire: Some(wire),
+            received: Vec::new(),
+            code: None,
+        });
+        let (role, source) = (Role::Accepted, Source(0));
+        self.event(host, Event::Opened { conn, role, source });
+        let header = mles_sansio::header::compose(uid, channel, None);
+        self.say(client, header);
+        client
+    }
+
+    /// A client sends.
+    pub(crate) fn say(&mut self, client: usize, frame: Frame) {
+        if let Some(pipe) = self.pipe_from(Party::Client(client)) {
+            pipe.packets.push_back(Packet::Frame(frame));
+        }
+    }
+
+    /// The connection breaks: both ends hear of it, what was under way is gone.
+    pub(crate) fn cut(&mut self, wire: usize) {
+        if let Some(wire) = self.wires.get_mut(&wire) {
+            for pipe in wire {
+                pipe.packets = [Packet::Lost].into();
+            }
+        }
+    }
+
+    /// A host stops at once, and comes back empty, with another uid.
+    pub(crate) fn restart(&mut self, host: usize, seed: &Seed, peers: &[usize]) {
+        let wires: Vec<usize> = self
+            .wires
+            .iter()
+            .filter(|(_, wire)| {
+                wire.iter()
+                    .any(|pipe| matches!(pipe.to, Party::Node(at, _) if at == host))
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in wires {
+            let Some(wire) = self.wires.get_mut(&id) else {
+                continue;
+            };
+            for pipe in wire.iter_mut() {
+                pipe.packets = [Packet::Lost].into();
+                pipe.deaf |= matches!(pipe.to, Party::Node(at, _) if at == host);
+            }
+        }
+        let host_state = &mut self.hosts[host];
+        let config = host_state.node.config().clone();
+        host_state.node = Node::new(config, seed);
+        host_state.groups.clear();
+        host_state.dials.clear();
+        self.peers(host, peers);
+    }
+
+    /// Directions of connections that have something to deliver.
+    pub(crate) fn deliverable(&self) -> Vec<(usize, usize)> {
+        let mut all = Vec::new();
+        for (id, wire) in &self.wires {
+            for (side, pipe) in wire.iter().enumerate() {
+                let held = pipe.held && matches!(pipe.packets.front(), Some(Packet::Frame(_)));
+                if !pipe.packets.is_empty() && !held {
+                    all.push((*id, side));
+                }
+            }
+        }
+        all
+    }
+
+    /// Delivers the next packet of a direction.
+    pub(crate) fn deliver(&mut self, id: usize, side: usize) {
+        let Some(wire) = self.wires.get_mut(&id) else {
+            return;
+        };
+        let Some(packet) = wire[side].packets.pop_front() else {
+            return;
+        };
+        let (to, from) = (wire[side].to, wire[1 - side].to);
+        let deaf = wire[side].deaf;
+        if packet == Packet::Mark {
+            if let Party::Node(host, conn) = from
+                && !wire[1 - side].deaf
+            {
+                self.event(host, Event::Replayed { conn });
+            }
+            return;
+        }
+        if deaf {
+            return self.bury(id, side, &packet);
+        }
+        match to {
+            Party::Client(client) => match packet {
+                Packet::Frame(frame) => self.clients[client].received.push(frame),
+                Packet::Ping => {
+                    if let Some(pipe) = self.pipe_from(to) {
+                        pipe.packets.push_back(Packet::Pong);
+                    }
+                }
+                Packet::Close(code) => {
+                    self.clients[client].code = Some(code);
+                    self.clients[client].wire = None;
+                    self.wires.remove(&id);
+                }
+                Packet::Lost => {
+                    self.clients[client].wire = None;
+                    wire[side].deaf = true;
+                    self.bury(id, side, &Packet::Lost);
+                }
+                Packet::Pong | Packet::Mark => {}
+            },
+            Party::Node(host, conn) => match packet {
+                Packet::Frame(frame) => {
+                    wire[side].held = std::mem::take(&mut wire[side].fresh);
+                    self.event(host, Event::Frame { conn, frame });
+                }
+                Packet::Ping => {
+                    self.push(host, conn, [Packet::Pong]);
+                    self.event(host, Event::Heard { conn });
+                }
+                Packet::Pong => self.event(host, Event::Pong { conn }),
+                Packet::Close(_) => {
+                    let how = Ending::CloseFrame;
+                    self.event(host, Event::Closed { conn, how });
+                    self.wires.remove(&id);
+                }
+                Packet::Lost => {
+                    wire[side].deaf = true;
+                    let how = Ending::Lost;
+                    self.leave_all(host, conn);
+                    self.event(host, Event::Closed { conn, how });
+                    self.bury(id, side, &Packet::Lost);
+                }
+                Packet::Mark => {}
+            },
+        }
+    }
+
+    /// A connection is gone when both ends have forgotten it.
+    fn bury(&mut self, id: usize, side: usize, packet: &Packet) {
+        let ended = matches!(packet, Packet::Lost | Packet::Close(_));
+        if let Some(wire) = self.wires.get(&id)
+            && ended
+            && wire[side].deaf
+            && wire[1 - side].deaf
+        {
+            self.wires.remove(&id);
+        }
+    }
+
+    /// Hosts whose timer is due.
+    pub(crate) fn due(&self) -> Vec<usize> {
+        let due = |host: &Host| {
+            let next = host.node.next_timeout();
+            host.up && next.is_some_and(|(at, _)| at.as_micros() <= self.time)
+        };
+        (0..self.hosts.len())
+            .filter(|host| due(&self.hosts[*host]))
+            .collect()
+    }
+
+    /// Time passes to the next timer, if it is due within the span. Says whether there was one.
+    pub(crate) fn advance(&mut self, most: Duration) -> bool {
+        let until = self.time + most.as_micros() as u64;
+        let timers = self.hosts.iter().filter_map(|host| host.node.next_timeout());
+        let next = timers.map(|(at, _)| at.as_micros()).min();
+        match next.filter(|next| *next <= until) {
+            Some(next) => {
+                self.time = self.time.max(next);
+                true
+            }
+            None => {
+                self.time = until;
+                false
+            }
+        }
+    }
+
+    pub(crate) fn dials(&self) -> Vec<(usize, PeerId)> {
+        let hosts = self.hosts.iter().enumerate();
+        hosts
+            .flat_map(|(host, state)| state.dials.iter().map(move |peer| (host, *peer)))
+            .collect()
+    }
+
+    /// Runs everything that can happen, in a fixed order, until nothing is under way, for so long.
+    pub(crate) fn settle(&mut self, span: Duration) {
+        let until = self.time + span.as_micros() as u64;
+        loop {
+            if let Some((wire, side)) = self.deliverable().first().copied() {
+                self.deliver(wire, side);
+            } else if let Some((host, peer)) = self.dials().first().copied() {
+                self.connect(host, peer, true);
+            } else if let Some(host) = self.due().first().copied() {
+                self.event(host, Event::Timeout);
+            } else {
+                let left = Duration::from_micros(until - self.time);
+                if !self.advance(left) {
+                    return;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn uid(&self, host: usize) -> NodeId {
+        self.hosts[host].node.uid()
+    }
+
+    pub(crate) fn host_of(&self, uid: NodeId) -> Option<usize> {
+        (0..self.hosts.len()).find(|host| self.uid(*host) == uid)
+    }
+
+    /// The host above each host.
+    pub(crate) fn upstreams(&self) -> Vec<Option<usize>> {
+        let above = |host: &Host| host.node.upstream().and_then(|uid| self.host_of(uid));
+        self.hosts.iter().map(above).collect()
+    }
+
+    pub(crate) fn history(&self, host: usize, channel: &str) -> Vec<Entry> {
+        self.hosts[host].node.history(channel).cloned().collect()
+    }
+
+    pub(crate) fn hash(&self) -> u128 {
+        let mut hasher = siphasher::sip128::SipHasher24::new();
+        for host in 0..self.hosts.len() {
+            let state = &self.hosts[host];
+            state.node.digest(self.now(host)).hash(&mut hasher);
+            state.dials.hash(&mut hasher);
+        }
+        self.wires.hash(&mut hasher);
+        for client in &self.clients {
+            (client.wire, &client.received).hash(&mut hasher);
+        }
+        use siphasher::sip128::Hasher128;
+        hasher.finish128().as_u128()
+    }
+}

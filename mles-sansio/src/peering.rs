@@ -89,6 +89,12 @@ impl Peering {
         self.path.first().copied().unwrap_or(own)
     }
 
+    /// Whether the other end of a link has not answered a turn yet.
+    fn is_turning(&self) -> bool {
+        let mut links = self.links.values();
+        links.any(|link| link.end == link::End::Turning)
+    }
+
     fn up(&self) -> Option<&Link> {
         self.links.get(&self.upstream?)
     }

@@ -156,7 +156,8 @@ impl Node {
         };
         let root = handshake.path.first().copied().unwrap_or(handshake.uid);
         let loops = handshake.path.contains(&self.uid);
-        let differs = self.peering.upstream.is_none() || root != self.peering.root(self.uid);
+        let differs = self.peering.upstream.is_none()
+            || root != self.peering.root(self.uid) && !self.peering.is_turning();
         let wanted = differs && self.seek_lists(peer);
         if probe || loops || !wanted {
             self.close(now, conn, Closing::Unneeded);

@@ -90,7 +90,8 @@ impl Node {
             State::Wait(at) => self.timers.disarm(at, Timer::Dial),
             State::Rest => {}
         }
-        if self.stopping {
+        // G1.6: while a turn is outstanding, what others say of their root is not to be trusted.
+        if self.stopping || self.peering.upstream.is_some() && self.peering.is_turning() {
             self.peering.seek.state = State::Rest;
             return;
         }

@@ -47,7 +47,10 @@ impl Node {
         };
         match link.end {
             End::Lower => self.violated(now, conn, Violation::LinkFrame),
-            End::Turning => link.end = End::Upper,
+            End::Turning => {
+                link.end = End::Upper;
+                self.seek_again(now); // G1.6
+            }
             End::Upper => {
                 link.end = End::Lower;
                 link.path = path;
@@ -121,6 +124,9 @@ impl Node {
             node: link.uid,
             upstream,
         });
+        if link.end == End::Turning {
+            self.seek_again(now); // G1.6
+        }
         if upstream {
             self.peering.upstream = None;
             self.seek_lost(now, link.entry, link.since); // U1.2

@@ -95,7 +95,7 @@ fn is_tree(net: &Net, parts: usize) -> bool {
             }
         }
     }
-    let quiet = net.wires.values().flatten().all(|pipe| {
+    let quiet = net.wires.values().flat_map(|wire| wire.iter()).all(|pipe| {
         let Party::Node(host, conn) = pipe.to else {
             return true;
         };
@@ -154,7 +154,7 @@ fn explore(lists: &[Vec<usize>], cuts: u32, cap: usize) -> Report {
         };
         let still = tree
             && net.dials().is_empty()
-            && net.wires.values().flatten().all(link);
+            && net.wires.values().flat_map(|wire| wire.iter()).all(link);
         let shape = net.upstreams();
         states.push(State { tree, still, shape, from });
         (number, true)
@@ -330,11 +330,11 @@ fn rings() {
 #[test]
 #[ignore = "to look at"]
 fn one_world() {
-    explore_all("one", &[vec![vec![], vec![], vec![1, 0]]], 0, 20_000);
+    explore_all("one", &[vec![vec![], vec![2], vec![1, 0]]], 0, 1_000_000);
 }
 
 #[test]
 #[ignore = "minutes"]
 fn three_nodes() {
-    explore_all("three nodes", &worlds(3, &lists(3, 2)), 0, 20_000);
+    explore_all("three nodes", &worlds(3, &lists(3, 2)), 0, 100_000);
 }

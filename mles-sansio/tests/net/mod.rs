@@ -3,8 +3,10 @@
 //! whose timer fires.
 #![expect(dead_code, reason = "each test file uses a part of it")]
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::Hash;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mles_sansio::{
@@ -57,6 +59,8 @@ pub(crate) struct Host {
     pub(crate) offset: i64,
     pub(crate) up: bool,
     next_conn: u64,
+    /// The node's digest, while nothing happens to it.
+    digest: Cell<Option<u128>>,
 }
 
 #[derive(Clone, Debug)]
@@ -72,8 +76,9 @@ pub(crate) struct Client {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Net {
-    pub(crate) hosts: Vec<Host>,
-    pub(crate) wires: BTreeMap<usize, Wire>,
+    /// Shared until they change, so that a step copies little.
+    pub(crate) hosts: Vec<Arc<Host>>,
+    pub(crate) wires: BTreeMap<usize, Arc<Wire>>,
     pub(crate) clients: Vec<Client>,
     pub(crate) time: u64,
     next_wire: usize,
@@ -111,14 +116,15 @@ impl Net {
 
     /// A node that does not know its peers yet. Entry `n` of a list of peers is host `n`.
     pub(crate) fn add(&mut self, config: Config, seed: &Seed, offset: i64) -> usize {
-        self.hosts.push(Host {
+        self.hosts.push(Arc::new(Host {
             node: Node::new(config, seed),
             groups: BTreeMap::new(),
             dials: BTreeSet::new(),
             offset,
             up: true,
             next_conn: 1,
-        });
+            digest: Cell::new(None),
+        }));
         self.hosts.len() - 1
     }
 
@@ -139,7 +145,7 @@ impl Net {
             log.push(format!("{:>9} n{host} <- {event}", self.time));
         }
         let now = self.now(host);
-        let actions: Vec<Action> = self.hosts[host].node.handle(now, event).collect();
+        let actions: Vec<Action> = self.host(host).node.handle(now, event).collect();
         for action in actions {
             if let Some(log) = &mut self.log {
                 log.push(format!("{:>9} n{host} -> {action}", self.time));
@@ -158,22 +164,26 @@ impl Net {
             self.event(host, Event::Pong { conn });
         }
         let marked = self.wires.iter().find_map(|(id, wire)| {
-            let at = |pipe: &Pipe| pipe.packets.iter().position(|packet| *packet == Packet::Mark);
-            let side = wire.iter().position(|pipe| at(pipe).is_some())?;
-            Some((*id, side, at(&wire[side])?))
+            let reached = |pipe: &Pipe| pipe.packets.front() == Some(&Packet::Mark);
+            Some((*id, wire.iter().position(reached)?))
         });
-        if let Some((id, side, at)) = marked {
-            if let Some(wire) = self.wires.get_mut(&id) {
-                wire[side].packets.remove(at);
-                if let (Party::Node(host, conn), false) = (wire[1 - side].to, wire[1 - side].deaf) {
-                    self.event(host, Event::Replayed { conn });
-                }
-            }
+        if let Some((id, side)) = marked {
+            self.deliver(id, side);
             return self.hurry();
         }
         if let Some((host, peer)) = self.dials().first().copied() {
             self.connect(host, peer, true);
         }
+    }
+
+    fn host(&mut self, host: usize) -> &mut Host {
+        let host = Arc::make_mut(&mut self.hosts[host]);
+        host.digest.set(None);
+        host
+    }
+
+    fn wire_mut(&mut self, id: usize) -> Option<&mut Wire> {
+        self.wires.get_mut(&id).map(Arc::make_mut)
     }
 
     fn execute(&mut self, host: usize, action: Action) {
@@ -200,7 +210,7 @@ impl Net {
             }
             Action::Join { conn, group } => {
                 self.leave_all(host, conn);
-                self.hosts[host].groups.entry(group).or_default().insert(conn);
+                self.host(host).groups.entry(group).or_default().insert(conn);
             }
             Action::Leave { conn, .. } => self.leave_all(host, conn),
             Action::Resume { conn } => {
@@ -219,7 +229,7 @@ impl Net {
                 self.leave_all(host, conn);
                 self.push(host, conn, [Packet::Close(why.code())]);
                 if let Some((id, side)) = self.find(Party::Node(host, conn))
-                    && let Some(wire) = self.wires.get_mut(&id)
+                    && let Some(wire) = self.wire_mut(id)
                 {
                     wire[side].deaf = true;
                     wire[side].packets.clear();
@@ -229,7 +239,7 @@ impl Net {
                 }
             }
             Action::Dial { peer } => {
-                let new = self.hosts[host].dials.insert(peer);
+                let new = self.host(host).dials.insert(peer);
                 assert!(new, "one dial of a peer at a time");
             }
             Action::StoreHistory { .. } => {}
@@ -238,7 +248,7 @@ impl Net {
     }
 
     fn leave_all(&mut self, host: usize, conn: ConnId) {
-        for group in self.hosts[host].groups.values_mut() {
+        for group in self.host(host).groups.values_mut() {
             group.remove(&conn);
         }
     }
@@ -252,12 +262,12 @@ impl Net {
 
     fn pipe_to(&mut self, party: Party) -> Option<&mut Pipe> {
         let (wire, side) = self.find(party)?;
-        Some(&mut self.wires.get_mut(&wire)?[side])
+        Some(&mut self.wire_mut(wire)?[side])
     }
 
     fn pipe_from(&mut self, party: Party) -> Option<&mut Pipe> {
         let (wire, side) = self.find(party)?;
-        Some(&mut self.wires.get_mut(&wire)?[1 - side])
+        Some(&mut self.wire_mut(wire)?[1 - side])
     }
 
     fn push(&mut self, host: usize, conn: ConnId, packets: impl IntoIterator<Item = Packet>) {
@@ -271,7 +281,7 @@ impl Net {
     /// An id for a connection with the other; where ids come back, those of a pair are of their own.
     fn conn(&mut self, host: usize, other: usize, dialed: bool) -> ConnId {
         if !self.reuse {
-            let next = &mut self.hosts[host].next_conn;
+            let next = &mut self.host(host).next_conn;
             *next += 1;
             return ConnId(*next - 1);
         }
@@ -294,13 +304,13 @@ impl Net {
             held: false,
             deaf: false,
         });
-        self.wires.insert(id, wire);
+        self.wires.insert(id, Arc::new(wire));
         id
     }
 
     /// The network answers a dial. If the other is not there, or `works` is false, it fails.
     pub(crate) fn connect(&mut self, host: usize, peer: PeerId, works: bool) {
-        self.hosts[host].dials.remove(&peer);
+        self.host(host).dials.remove(&peer);
         let other = peer.0 as usize;
         if !works || !self.hosts[other].up {
             return self.event(host, Event::DialFailed { peer });
@@ -354,7 +364,7 @@ impl Net {
 
     /// The connection breaks: both ends hear of it, what was under way is gone.
     pub(crate) fn cut(&mut self, wire: usize) {
-        if let Some(wire) = self.wires.get_mut(&wire) {
+        if let Some(wire) = self.wire_mut(wire) {
             for pipe in wire {
                 pipe.packets = [Packet::Lost].into();
             }
@@ -373,7 +383,7 @@ impl Net {
             .map(|(id, _)| *id)
             .collect();
         for id in wires {
-            let Some(wire) = self.wires.get_mut(&id) else {
+            let Some(wire) = self.wire_mut(id) else {
                 continue;
             };
             for pipe in wire.iter_mut() {
@@ -381,7 +391,7 @@ impl Net {
                 pipe.deaf |= matches!(pipe.to, Party::Node(at, _) if at == host);
             }
         }
-        let host_state = &mut self.hosts[host];
+        let host_state = self.host(host);
         let config = host_state.node.config().clone();
         host_state.node = Node::new(config, seed);
         host_state.groups.clear();
@@ -405,7 +415,14 @@ impl Net {
 
     /// Delivers the next packet of a direction.
     pub(crate) fn deliver(&mut self, id: usize, side: usize) {
-        let Some(wire) = self.wires.get_mut(&id) else {
+        self.deliver_one(id, side);
+        if self.reuse {
+            self.hurry();
+        }
+    }
+
+    fn deliver_one(&mut self, id: usize, side: usize) {
+        let Some(wire) = self.wire_mut(id) else {
             return;
         };
         let Some(packet) = wire[side].packets.pop_front() else {
@@ -419,7 +436,7 @@ impl Net {
             {
                 self.event(host, Event::Replayed { conn });
             }
-            return;
+            return; // Nothing else has changed.
         }
         if deaf {
             return self.bury(id, side, &packet);
@@ -438,8 +455,8 @@ impl Net {
                     self.wires.remove(&id);
                 }
                 Packet::Lost => {
-                    self.clients[client].wire = None;
                     wire[side].deaf = true;
+                    self.clients[client].wire = None;
                     self.bury(id, side, &Packet::Lost);
                 }
                 Packet::Pong | Packet::Mark => {}
@@ -547,7 +564,7 @@ impl Net {
 
     /// The host above each host.
     pub(crate) fn upstreams(&self) -> Vec<Option<usize>> {
-        let above = |host: &Host| host.node.upstream().and_then(|uid| self.host_of(uid));
+        let above = |host: &Arc<Host>| host.node.upstream().and_then(|uid| self.host_of(uid));
         self.hosts.iter().map(above).collect()
     }
 
@@ -559,7 +576,7 @@ impl Net {
         let mut hasher = siphasher::sip128::SipHasher24::new();
         for host in 0..self.hosts.len() {
             let state = &self.hosts[host];
-            state.node.digest(self.now(host)).hash(&mut hasher);
+            state.digest(self.now(host)).hash(&mut hasher);
             state.dials.hash(&mut hasher);
         }
         self.wires.hash(&mut hasher);
@@ -568,5 +585,13 @@ impl Net {
         }
         use siphasher::sip128::Hasher128;
         hasher.finish128().as_u128()
+    }
+}
+
+impl Host {
+    fn digest(&self, now: Now) -> u128 {
+        let digest = self.digest.get().unwrap_or_else(|| self.node.digest(now));
+        self.digest.set(Some(digest));
+        digest
     }
 }

@@ -85,6 +85,8 @@ pub(crate) struct Net {
     /// Whether ids of connections that are gone are used again, so that states come back.
     pub(crate) reuse: bool,
     answered: Vec<(usize, ConnId)>,
+    /// Every message that was ever accepted anywhere, if nodes are asked to say so.
+    pub(crate) accepted: BTreeMap<String, BTreeMap<(u64, NodeId, u64), Entry>>,
     pub(crate) notices: Vec<(usize, Notice)>,
     pub(crate) log: Option<Vec<String>>,
 }
@@ -109,6 +111,7 @@ impl Net {
             next_wire: 0,
             reuse: false,
             answered: Vec::new(),
+            accepted: BTreeMap::new(),
             notices: Vec::new(),
             log: None,
         }
@@ -242,7 +245,10 @@ impl Net {
                 let new = self.host(host).dials.insert(peer);
                 assert!(new, "one dial of a peer at a time");
             }
-            Action::StoreHistory { .. } => {}
+            Action::StoreHistory { channel, entry } => {
+                let channel = self.accepted.entry(channel.to_string()).or_default();
+                channel.insert(entry.order(), entry);
+            }
             Action::Notice(notice) => self.notices.push((host, notice)),
         }
     }
@@ -348,6 +354,9 @@ impl Net {
             received: Vec::new(),
             code: None,
         });
+        if let Some(log) = &mut self.log {
+            log.push(format!("client {client} is {uid} on {channel}: {conn} of n{host}"));
+        }
         let (role, source) = (Role::Accepted, Source(0));
         self.event(host, Event::Opened { conn, role, source });
         let header = mles_sansio::header::compose(uid, channel, None);

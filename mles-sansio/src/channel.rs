@@ -11,9 +11,9 @@ use crate::config::Config;
 use crate::event::{ConnId, Entry, Name};
 use crate::frame::Frame;
 use crate::header;
-use crate::history::{Bounds, History, Order};
-use crate::peering::Seen;
+use crate::history::{Bounds, Dropped, History, Order};
 use crate::node::AHEAD_MAX;
+use crate::peering::Seen;
 use crate::time::{Instant, Now};
 
 /// What a channel costs beyond its name and its history (M3.5).
@@ -81,7 +81,7 @@ impl Channel {
     /// Stores an entry within the bounds on this channel, unless the budget could never give it room;
     /// the budget itself is the caller's, for all channels alike (M3.7). Gives back what is not stored,
     /// or not any more.
-    pub(crate) fn remember(&mut self, entry: Entry, config: &Config) -> Vec<Entry> {
+    pub(crate) fn remember(&mut self, entry: Entry, config: &Config) -> Dropped {
         let bytes = config.history_channel_bytes;
         let most = config.history_bytes.saturating_sub(self.own_cost());
         let bounds = Bounds {
@@ -91,12 +91,12 @@ impl Channel {
         };
         let announces = header::announces(&entry.frame, &entry.uid, &self.name);
         let dropped = self.history.insert(entry, announces, bounds);
-        self.await_history(&dropped);
+        self.await_history(dropped.iter());
         dropped
     }
 
     /// What leaves the history stays for those who wait for it (W1.3).
-    fn await_history(&mut self, dropped: &[Entry]) {
+    fn await_history<'a>(&mut self, dropped: impl Iterator<Item = &'a Entry>) {
         if self.waiting.is_empty() {
             return;
         }
@@ -288,7 +288,7 @@ impl Channels {
                 return None;
             }
             let dropped = channel.history.drop_oldest()?;
-            channel.await_history(core::slice::from_ref(&dropped));
+            channel.await_history([&dropped].into_iter());
             Some((id, dropped))
         });
         Excess::Step(dropped.flatten())

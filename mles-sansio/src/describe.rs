@@ -81,7 +81,7 @@ impl fmt::Display for Event {
             Self::Faulted { conn, fault } => write!(f, "faulted {conn} {fault:?}"),
             Self::Closed {
                 conn,
-                how: Ending::CloseFrame,
+                how: Ending::CloseFrame(_),
             } => write!(f, "close frame {conn}"),
             Self::Closed {
                 conn,
@@ -96,7 +96,7 @@ impl fmt::Display for Event {
                 f.write_str("peers")?;
                 peers.iter().try_for_each(|peer| write!(f, " {peer}"))
             }
-            Self::DialFailed { peer } => write!(f, "dial failed {peer}"),
+            Self::DialFailed { peer, why } => write!(f, "dial failed {peer} {why:?}"),
             Self::Shutdown => f.write_str("shutdown"),
         }
     }
@@ -157,6 +157,7 @@ impl fmt::Display for Notice {
                 node,
                 upstream,
             } => write!(f, "{conn} ends the link {}: {node}", side(*upstream)),
+            Self::PeerTrouble { peer, trouble } => write!(f, "peer {peer}: {trouble}"),
             Self::Root { root, hops } => write!(f, "root is {root}, {hops} links away"),
             Self::NotRestored { reason } => write!(f, "entry not restored: {reason}"),
             Self::Breach { rule } => write!(f, "runtime broke the contract: {rule}"),

@@ -37,6 +37,19 @@ pub enum Role {
     },
 }
 
+/// Why a connection to a peer could not be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DialFault {
+    /// No connection: an unknown name, a closed port, nothing in time.
+    Unreachable,
+    /// TLS has failed, or the certificate is not trusted.
+    Untrusted,
+    /// It speaks, but not Mles: no WebSocket, or not the subprotocol.
+    NotMles,
+    /// A Mles server that knows no peering: its response has no nonce (O1.1).
+    NoPeering,
+}
+
 /// An entry of the list of peers, named by the runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub u32);
@@ -56,7 +69,9 @@ pub struct Nonces {
 pub enum Ending {
     /// The other end's close frame has arrived. The runtime reports it *before* it writes a reply:
     /// the node asks for that with [`Action::Close`](crate::Action::Close).
-    CloseFrame,
+    ///
+    /// Its code, or 1005 if it has none, says to a node why a peer has refused it.
+    CloseFrame(u16),
     /// The transport is gone: end of stream, reset, TLS error. The runtime has forgotten the
     /// connection already.
     Lost,
@@ -174,6 +189,8 @@ pub enum Event {
     DialFailed {
         /// Whom.
         peer: PeerId,
+        /// What was in the way.
+        why: DialFault,
     },
     /// The server is to stop: every session is closed with 1012, and so is who still comes.
     Shutdown,

@@ -2,7 +2,6 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 use core::ops::Bound;
@@ -26,6 +25,33 @@ pub(crate) struct Bounds {
     pub(crate) bytes: u64,
     /// Bytes of one entry: a larger one could never stay.
     pub(crate) largest: u64,
+}
+
+/// What a history has dropped: mostly one entry, so that nothing is allocated for it.
+#[derive(Debug, Default)]
+pub(crate) struct Dropped {
+    first: Option<Entry>,
+    more: Vec<Entry>,
+}
+
+impl Dropped {
+    fn push(&mut self, entry: Entry) {
+        match self.first {
+            None => self.first = Some(entry),
+            Some(_) => self.more.push(entry),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.first.iter().chain(&self.more)
+    }
+}
+
+impl From<Entry> for Dropped {
+    fn from(entry: Entry) -> Self {
+        let (first, more) = (Some(entry), Vec::new());
+        Self { first, more }
+    }
 }
 
 impl Entry {
@@ -93,11 +119,12 @@ impl History {
     /// Stores an entry where history order puts it, and drops what the bounds no longer allow.
     /// `announces` says whether it is an announcement of its sender. Gives back what is not stored, or
     /// not any more.
-    pub(crate) fn insert(&mut self, entry: Entry, announces: bool, bounds: Bounds) -> Vec<Entry> {
+    pub(crate) fn insert(&mut self, entry: Entry, announces: bool, bounds: Bounds) -> Dropped {
+        let mut dropped = Dropped::default();
         if bounds.limit == 0 || entry.cost() > bounds.largest {
-            return vec![entry]; // M3.4, M3.8: distributed, not stored.
+            dropped.push(entry); // M3.4, M3.8: distributed, not stored.
+            return dropped;
         }
-        let mut dropped = Vec::new();
         self.tick += 1;
         let list = if announces {
             // J3.6: a uid has at most one announcement, its latest.

@@ -137,11 +137,13 @@ mod violation;
 pub use action::{Action, Actions, GroupId};
 pub use auth::Key;
 pub use config::Config;
-pub use event::{ConnId, Ending, Entry, Event, Fault, Name, Nonces, PeerId, Role, Source};
+pub use event::{
+    ConnId, DialFault, Ending, Entry, Event, Fault, Name, Nonces, PeerId, Role, Source,
+};
 pub use frame::{Frame, Frames, Kind};
 pub use header::HEADER_MAX;
 pub use node::{BATCH, Node};
-pub use notice::{LagCause, Notice, Stats};
+pub use notice::{LagCause, Notice, Stats, Trouble};
 pub use seed::{NodeId, Seed};
 pub use time::{Instant, Now};
 pub use timer::Timer;

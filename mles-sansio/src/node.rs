@@ -2,7 +2,6 @@
 //! has the way from header to membership and `channel` what is remembered.
 
 use alloc::collections::{BTreeMap, VecDeque};
-use alloc::vec;
 
 use crate::action::{Action, Actions, GroupId};
 use crate::channel::{Channels, Excess};
@@ -95,7 +94,7 @@ impl Node {
                 }
             }
             Event::Peers { peers } => self.peers(now, peers),
-            Event::DialFailed { peer } => self.dial_failed(now, peer),
+            Event::DialFailed { peer, why } => self.dial_failed(now, peer, why),
             Event::Timeout => self.timeout(now),
             Event::Restored { channel, entry } => self.restore(now, &channel, entry),
             Event::Shutdown => self.shutdown(now),
@@ -267,8 +266,11 @@ impl Node {
             return;
         }
         match how {
-            Ending::CloseFrame => self.close(now, conn, Closing::Answer), // L1.1, X1.4
-            Ending::Lost => self.remove(now, conn),                       // L1.1, X1.15
+            Ending::CloseFrame(code) => {
+                self.refused(conn, code);
+                self.close(now, conn, Closing::Answer); // L1.1, X1.4
+            }
+            Ending::Lost => self.remove(now, conn), // L1.1, X1.15
         }
     }
 
@@ -317,7 +319,7 @@ impl Node {
             self.emit(stored);
         }
         if let Some(news) = news {
-            self.forward(group, &news, None, dropped);
+            self.forward(group, &news, None, &dropped);
         }
         if much {
             self.await_no_more(now, group); // W1.5
@@ -502,7 +504,7 @@ impl Node {
             }
             match self.channels.relieve() {
                 Excess::Step(None) => {}
-                Excess::Step(Some((group, dropped))) => self.keep(group, vec![dropped]),
+                Excess::Step(Some((group, dropped))) => self.keep(group, &dropped.into()),
                 Excess::Replay(conn) => self.lag(conn, LagCause::HistoryBudget),
                 Excess::Nothing => return,
             }

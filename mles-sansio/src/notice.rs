@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::event::{ConnId, Name};
+use crate::event::{ConnId, DialFault, Name, PeerId};
 use crate::seed::NodeId;
 use crate::violation::Violation;
 
@@ -65,6 +65,14 @@ pub enum Notice {
         /// Whether it was the upstream of this one.
         upstream: bool,
     },
+    /// A peer cannot be had, for another reason than before. Nothing is said of a peer that is in this
+    /// node's tree already.
+    PeerTrouble {
+        /// Which.
+        peer: PeerId,
+        /// Why.
+        trouble: Trouble,
+    },
     /// This node is in another tree than before.
     Root {
         /// The root; the node itself if it has no upstream.
@@ -82,6 +90,36 @@ pub enum Notice {
         /// Which rule of the contract.
         rule: &'static str,
     },
+}
+
+/// Why a peer is not linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Trouble {
+    /// There was no connection.
+    Dial(DialFault),
+    /// It has closed the connection, with this code.
+    Refused(u16),
+    /// We have, because of what it said or did not say.
+    Violated(Violation),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dial(DialFault::Unreachable) => f.write_str("cannot be reached"),
+            Self::Dial(DialFault::Untrusted) => {
+                f.write_str("TLS failed, or its certificate is not trusted")
+            }
+            Self::Dial(DialFault::NotMles) => f.write_str("is no Mles server"),
+            Self::Dial(DialFault::NoPeering) => f.write_str("is a Mles server without peering"),
+            Self::Refused(4001) => f.write_str("refused: the peer keys differ"),
+            Self::Refused(4002) => f.write_str("refused: a newer link of this node is there"),
+            Self::Refused(4004) => f.write_str("refused: it has no room for one more link"),
+            Self::Refused(4011) => f.write_str("refused: it takes no peers, or the clocks differ"),
+            Self::Refused(code) => write!(f, "closed the connection with {code}"),
+            Self::Violated(violation) => write!(f, "was refused here: {violation}"),
+        }
+    }
 }
 
 /// Why a session is lagging.

@@ -280,7 +280,7 @@ impl World {
             Up::Pong => self.server(Event::Pong { conn }),
             Up::Close => self.server(Event::Closed {
                 conn,
-                how: Ending::CloseFrame,
+                how: Ending::CloseFrame(1000),
             }),
         }
         true

@@ -26,16 +26,39 @@ struct World {
 #[derive(Clone, Debug)]
 enum Step {
     /// So many things happen, in an order that the number decides.
-    Run { count: u8, order: u16 },
-    Wait { millis: u16 },
-    Join { host: u8, uid: u8, channel: u8 },
-    Say { client: u8, count: u8 },
-    Part { client: u8 },
-    Cut { wire: u8 },
-    Stall { wire: u8, side: bool },
-    Restart { host: u8 },
+    Run {
+        count: u8,
+        order: u16,
+    },
+    Wait {
+        millis: u16,
+    },
+    Join {
+        host: u8,
+        uid: u8,
+        channel: u8,
+    },
+    Say {
+        client: u8,
+        count: u8,
+    },
+    Part {
+        client: u8,
+    },
+    Cut {
+        wire: u8,
+    },
+    Stall {
+        wire: u8,
+        side: bool,
+    },
+    Restart {
+        host: u8,
+    },
     /// Hosts whose bit is set do not reach the others.
-    Split { hosts: u8 },
+    Split {
+        hosts: u8,
+    },
     Heal,
 }
 
@@ -283,13 +306,23 @@ impl Run {
                 at = up;
                 prop_assert!(path.len() <= lists.len(), "P2: a ring: {ups:?}");
             }
-            prop_assert_eq!(self.net.hosts[host].node.path(), &path[..], "P2: the path of {}", host);
+            prop_assert_eq!(
+                self.net.hosts[host].node.path(),
+                &path[..],
+                "P2: the path of {}",
+                host
+            );
         }
         let roots = ups.iter().filter(|up| up.is_none()).count();
         part.sort_unstable();
         part.dedup();
         prop_assert_eq!(roots, part.len(), "P2: roots of {:?}: {:?}", lists, ups);
-        let links: usize = self.net.hosts.iter().map(|host| host.node.links().count()).sum();
+        let links: usize = self
+            .net
+            .hosts
+            .iter()
+            .map(|host| host.node.links().count())
+            .sum();
         prop_assert_eq!(links, 2 * (lists.len() - roots), "P2: links");
         Ok(())
     }
@@ -338,15 +371,11 @@ impl Run {
         let parts = parts.flat_map(|part| self.net.accepted.iter().map(move |all| (part, all)));
         for (part, (channel, accepted)) in parts {
             let here = |entry: &Entry| root(homes[&entry.origin]) == part;
-            let accepted: BTreeMap<_, &Entry> = accepted
-                .iter()
-                .filter(|(_, entry)| here(entry))
-                .collect();
+            let accepted: BTreeMap<_, &Entry> =
+                accepted.iter().filter(|(_, entry)| here(entry)).collect();
             let mut interested: BTreeSet<usize> = BTreeSet::new();
             for (number, client) in self.net.clients.iter().enumerate() {
-                if client.channel != *channel
-                    || client.wire.is_none()
-                    || root(client.host) != part
+                if client.channel != *channel || client.wire.is_none() || root(client.host) != part
                 {
                     continue;
                 }
@@ -366,7 +395,9 @@ impl Run {
             for entry in accepted.values() {
                 // Whether it is among the newest of all that were ever accepted.
                 let announces = |entry: &Entry| !entry.frame.payload.starts_with(b"m ");
-                let newer = accepted.values().filter(|other| other.order() > entry.order());
+                let newer = accepted
+                    .values()
+                    .filter(|other| other.order() > entry.order());
                 let newer = newer.filter(|other| announces(other) == announces(entry));
                 let (mut count, mut latest) = (0, true);
                 for other in newer {
@@ -376,7 +407,8 @@ impl Run {
                 if count >= limit || announces(entry) && !latest {
                     continue;
                 }
-                let have = |host: &&usize| histories[host].iter().any(|e| e.order() == entry.order());
+                let have =
+                    |host: &&usize| histories[host].iter().any(|e| e.order() == entry.order());
                 let count = interested.iter().filter(have).count();
                 let alive = self.net.host_of(entry.origin);
                 let owed = count > 0 || alive.is_some_and(|host| interested.contains(&host));

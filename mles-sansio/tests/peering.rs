@@ -52,7 +52,10 @@ fn two() {
         net.settle(Duration::from_secs(1));
         net.say(bob, Frame::text("hi"));
         net.settle(Duration::from_secs(1));
-        println!("{:?} {:?}", net.clients[0].received, net.clients[1].received);
+        println!(
+            "{:?} {:?}",
+            net.clients[0].received, net.clients[1].received
+        );
     });
 }
 

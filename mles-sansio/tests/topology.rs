@@ -52,7 +52,11 @@ fn steps(net: &Net, cuts: u32) -> Vec<Step> {
     let mut steps = Vec::new();
     let deliver = net.deliverable().into_iter();
     steps.extend(deliver.map(|(wire, side)| Step::Deliver(wire, side)));
-    steps.extend(net.dials().into_iter().map(|(host, peer)| Step::Connect(host, peer)));
+    steps.extend(
+        net.dials()
+            .into_iter()
+            .map(|(host, peer)| Step::Connect(host, peer)),
+    );
     steps.extend(net.due().into_iter().map(Step::Timer));
     if cuts > 0 {
         steps.extend(net.wires.keys().copied().map(Step::Cut));
@@ -100,7 +104,11 @@ fn is_tree(net: &Net, parts: usize) -> bool {
             return true;
         };
         let link = net.hosts[host].node.link(conn).is_some();
-        !link || pipe.packets.iter().all(|packet| matches!(packet, Packet::Mark | Packet::Ping | Packet::Pong))
+        !link
+            || pipe
+                .packets
+                .iter()
+                .all(|packet| matches!(packet, Packet::Mark | Packet::Ping | Packet::Pong))
     });
     quiet && lower == upper && lower == count - parts
 }
@@ -156,7 +164,12 @@ fn explore(lists: &[Vec<usize>], cuts: u32, cap: usize) -> Report {
             && net.dials().is_empty()
             && net.wires.values().flat_map(|wire| wire.iter()).all(link);
         let shape = net.upstreams();
-        states.push(State { tree, still, shape, from });
+        states.push(State {
+            tree,
+            still,
+            shape,
+            from,
+        });
         (number, true)
     };
     let start = world(lists);
@@ -196,7 +209,9 @@ fn explore(lists: &[Vec<usize>], cuts: u32, cap: usize) -> Report {
         }
     }
     let mut good: Vec<bool> = states.iter().map(|state| state.tree).collect();
-    let mut todo: Vec<u32> = (0..states.len() as u32).filter(|n| good[*n as usize]).collect();
+    let mut todo: Vec<u32> = (0..states.len() as u32)
+        .filter(|n| good[*n as usize])
+        .collect();
     while let Some(state) = todo.pop() {
         for from in &back[state as usize] {
             if !std::mem::replace(&mut good[*from as usize], true) {
@@ -207,7 +222,10 @@ fn explore(lists: &[Vec<usize>], cuts: u32, cap: usize) -> Report {
     if let Some(bad) = good.iter().position(|good| !good) {
         tell(lists, &states, bad);
         let bad = good.iter().filter(|good| !**good).count();
-        panic!("{lists:?}: {bad} of {} states lead to no tree", states.len());
+        panic!(
+            "{lists:?}: {bad} of {} states lead to no tree",
+            states.len()
+        );
     }
     // A tree that stands, with nothing under way, is left alone.
     let mut forth: Vec<Vec<u32>> = vec![Vec::new(); states.len()];
@@ -218,7 +236,9 @@ fn explore(lists: &[Vec<usize>], cuts: u32, cap: usize) -> Report {
     }
     let mut calm: Vec<bool> = states.iter().map(|state| state.still).collect();
     assert!(calm.contains(&true), "{lists:?}: it is never still");
-    let mut todo: Vec<u32> = (0..states.len() as u32).filter(|n| calm[*n as usize]).collect();
+    let mut todo: Vec<u32> = (0..states.len() as u32)
+        .filter(|n| calm[*n as usize])
+        .collect();
     while let Some(state) = todo.pop() {
         for to in &forth[state as usize] {
             if states[*to as usize].shape != states[state as usize].shape {
@@ -276,7 +296,9 @@ fn worlds(count: usize, lists: &[Vec<usize>]) -> Vec<Vec<Vec<usize>>> {
         worlds = worlds
             .iter()
             .flat_map(|world: &Vec<Vec<usize>>| {
-                lists.iter().map(move |list| [&world[..], &[list.clone()]].concat())
+                lists
+                    .iter()
+                    .map(move |list| [&world[..], &[list.clone()]].concat())
             })
             .collect();
     }

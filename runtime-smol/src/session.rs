@@ -267,11 +267,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     seen.pong = true;
                     io.report(Event::Pong { conn });
                 }
-                Some(Ok(Incoming::Close { .. })) => {
+                Some(Ok(Incoming::Close { code })) => {
                     self.finished.set(true);
                     self.close_read.set(true);
                     if !closing {
-                        let how = Ending::CloseFrame;
+                        let how = Ending::CloseFrame(code.unwrap_or(NO_CODE));
                         io.report(Event::Closed { conn, how });
                     }
                 }
@@ -296,6 +296,9 @@ struct Seen {
     ping: Option<ControlPayload>,
     pong: bool,
 }
+
+/// What RFC 6455 says of a close frame without a code.
+const NO_CODE: u16 = 1005;
 
 /// Bytes of a connection that may be buffered before its first message is accepted (H2.2).
 const FIRST_MAX: usize = 8 * 1024;

@@ -11,6 +11,7 @@ use crate::action::{Action, GroupId};
 use crate::channel::Channel;
 use crate::event::{ConnId, Entry, Name};
 use crate::frame::Frame;
+use crate::history::Dropped;
 use crate::node::{AHEAD_MAX, BATCH, Node};
 use crate::seed::NodeId;
 use crate::time::Now;
@@ -162,7 +163,7 @@ impl Node {
         if let Some(stored) = stored {
             self.emit(stored);
         }
-        self.forward(group, &entry, Some(conn), dropped);
+        self.forward(group, &entry, Some(conn), &dropped);
         if much {
             self.await_no_more(now, group); // W1.5
         }
@@ -174,7 +175,7 @@ impl Node {
         group: GroupId,
         entry: &Entry,
         from: Option<ConnId>,
-        dropped: Vec<Entry>,
+        dropped: &Dropped,
     ) {
         let Some(channel) = self.channels.get(group) else {
             return;
@@ -194,18 +195,17 @@ impl Node {
 
     /// What has left the history, or was never in it, stays for the links that still need it, within
     /// their bounds (S1.6).
-    pub(crate) fn keep(&mut self, group: GroupId, dropped: Vec<Entry>) {
+    pub(crate) fn keep(&mut self, group: GroupId, dropped: &Dropped) {
         let Some(channel) = self.channels.get(group) else {
             return;
         };
         let bound = self.config.peering.link_bytes;
-        for entry in dropped {
+        for entry in dropped.iter() {
             for conn in &channel.links {
                 let Some(link) = self.peering.links.get_mut(conn) else {
                     continue;
                 };
-                let Some(lane) = link.lanes.get_mut(&group).filter(|lane| lane.wants(&entry))
-                else {
+                let Some(lane) = link.lanes.get_mut(&group).filter(|lane| lane.wants(entry)) else {
                     continue;
                 };
                 if link.kept > 0 && link.kept + entry.cost() > bound {

@@ -152,7 +152,10 @@ impl Node {
         let (peer, probe) = (waiting.peer, waiting.probe);
         let handshake = match self.judge(now, waiting.nonces, frame) {
             Ok(handshake) => handshake,
-            Err(violation) => return self.violated(now, conn, violation),
+            Err(violation) => {
+                self.refuses(conn, violation);
+                return self.violated(now, conn, violation);
+            }
         };
         let root = handshake.path.first().copied().unwrap_or(handshake.uid);
         let loops = handshake.path.contains(&self.uid);
@@ -169,7 +172,7 @@ impl Node {
         if let Some(Conn::AwaitReply(waiting)) = self.conns.remove(&conn) {
             self.timers.disarm(waiting.deadline, Timer::Header(conn));
         }
-        self.seek_linked(now);
+        self.seek_linked(now, peer);
         self.open_link(now, conn, &handshake, End::Lower, Some(peer));
         self.adopt(now, conn);
     }

@@ -1,16 +1,18 @@
 //! Who is dialed, when: one peer at a time, in order, with backoff (spec: U1, G1.1).
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
 
 use crate::action::Action;
-use crate::event::{ConnId, PeerId};
+use crate::event::{ConnId, DialFault, PeerId};
 use crate::node::Node;
+use crate::notice::{Notice, Trouble};
 use crate::session::{Conn, ahead};
 use crate::time::{Instant, Now};
 use crate::timer::Timer;
-use crate::violation::Closing;
+use crate::violation::{Closing, Violation};
 
 /// The search for an upstream, and for other trees.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +26,8 @@ pub(crate) struct Seek {
     backoff: Duration,
     /// The wait behind an upstream that does not last long.
     relapse: Duration,
+    /// What was in the way of each peer that was tried in vain.
+    troubles: BTreeMap<PeerId, Trouble>,
     /// Dials that were given up before the runtime has answered them.
     forgotten: Vec<PeerId>,
 }
@@ -64,6 +68,7 @@ impl Node {
     /// The list of peers is this from now on (U1.1, U1.5).
     pub(crate) fn peers(&mut self, now: Now, peers: Vec<PeerId>) {
         let seek = &mut self.peering.seek;
+        seek.troubles.retain(|peer, _| peers.contains(peer));
         seek.entries = peers;
         seek.next = 0;
         if let State::Dialing { peer, .. } = seek.state
@@ -142,7 +147,7 @@ impl Node {
     }
 
     /// The runtime could not open a connection.
-    pub(crate) fn dial_failed(&mut self, now: Now, peer: PeerId) {
+    pub(crate) fn dial_failed(&mut self, now: Now, peer: PeerId, why: DialFault) {
         let seek = &mut self.peering.seek;
         if let Some(at) = seek.forgotten.iter().position(|known| *known == peer) {
             seek.forgotten.remove(at);
@@ -151,11 +156,38 @@ impl Node {
         match seek.state {
             State::Dialing { peer: asked, .. } if asked == peer => {
                 seek.state = State::Rest;
+                self.trouble(peer, Trouble::Dial(why));
                 self.seek_next(now);
             }
             State::Dialing { .. } | State::Rest | State::Wait(_) | State::Shaking { .. } => {
                 self.breach("a dial is answered once");
             }
+        }
+    }
+
+    /// A peer cannot be had: that is worth a notice when it is for another reason than before.
+    fn trouble(&mut self, peer: PeerId, trouble: Trouble) {
+        if self.peering.seek.troubles.insert(peer, trouble) != Some(trouble) {
+            self.notice(Notice::PeerTrouble { peer, trouble });
+        }
+    }
+
+    /// The other end closes a connection that we have dialed, before it was a link.
+    pub(crate) fn refused(&mut self, conn: ConnId, code: u16) {
+        // 1000: a probe is over; 4010: it is in our tree.
+        if let Some(Conn::AwaitReply(waiting)) = self.conns.get(&conn)
+            && ![1000, 4010].contains(&code)
+        {
+            let peer = waiting.peer;
+            self.trouble(peer, Trouble::Refused(code));
+        }
+    }
+
+    /// We close a connection that we have dialed, for what the other end says.
+    pub(crate) fn refuses(&mut self, conn: ConnId, violation: Violation) {
+        if let Some(Conn::AwaitReply(waiting)) = self.conns.get(&conn) {
+            let peer = waiting.peer;
+            self.trouble(peer, Trouble::Violated(violation));
         }
     }
 
@@ -216,7 +248,8 @@ impl Node {
     }
 
     /// The dialed connection has become a link.
-    pub(crate) fn seek_linked(&mut self, now: Now) {
+    pub(crate) fn seek_linked(&mut self, now: Now, peer: PeerId) {
+        self.peering.seek.troubles.remove(&peer);
         self.peering.seek.state = State::Rest;
         self.peering.seek.next = 0;
         self.seek_again(now);

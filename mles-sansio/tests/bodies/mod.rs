@@ -189,7 +189,7 @@ impl<'a> Life<'a> {
             }
             16 => {
                 let conn = self.conn();
-                let how = [Ending::CloseFrame, Ending::Lost][usize::from(self.byte() % 2)];
+                let how = [Ending::CloseFrame(1000), Ending::Lost][usize::from(self.byte() % 2)];
                 if how == Ending::Lost {
                     self.open.remove(&conn.0);
                     self.groups.remove(&conn.0);

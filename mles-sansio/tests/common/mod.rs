@@ -170,7 +170,7 @@ pub(crate) fn lost(conn: u64) -> Event {
 pub(crate) fn close_frame(conn: u64) -> Event {
     Event::Closed {
         conn: ConnId(conn),
-        how: Ending::CloseFrame,
+        how: Ending::CloseFrame(1000),
     }
 }
 

@@ -202,7 +202,7 @@ impl Sim {
             Input::Heard => Event::Heard { conn },
             Input::Pong => Event::Pong { conn },
             Input::Close => {
-                let how = Ending::CloseFrame;
+                let how = Ending::CloseFrame(1000);
                 Event::Closed { conn, how }
             }
             Input::Fault(fault) => Event::Faulted { conn, fault },
@@ -277,7 +277,7 @@ impl Sim {
                 model.close(conn.0, code);
             }
             Event::Closed { conn, how } => match how {
-                Ending::CloseFrame => model.close(conn.0, 1000), // X1.4
+                Ending::CloseFrame(_) => model.close(conn.0, 1000), // X1.4
                 Ending::Lost => model.gone(conn.0),
             },
             Event::Overrun { conn } => model.lag(conn.0),

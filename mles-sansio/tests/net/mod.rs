@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mles_sansio::{
-    Action, Config, ConnId, Ending, Entry, Event, Frame, GroupId, Instant, Node, NodeId, Nonces,
-    Notice, Now, PeerId, Role, Seed, Source,
+    Action, Config, ConnId, DialFault, Ending, Entry, Event, Frame, GroupId, Instant, Node, NodeId,
+    Nonces, Notice, Now, PeerId, Role, Seed, Source,
 };
 
 /// What is on its way in one direction of a connection.
@@ -213,7 +213,11 @@ impl Net {
             }
             Action::Join { conn, group } => {
                 self.leave_all(host, conn);
-                self.host(host).groups.entry(group).or_default().insert(conn);
+                self.host(host)
+                    .groups
+                    .entry(group)
+                    .or_default()
+                    .insert(conn);
             }
             Action::Leave { conn, .. } => self.leave_all(host, conn),
             Action::Resume { conn } => {
@@ -299,7 +303,9 @@ impl Net {
 
     fn wire(&mut self, parties: [Party; 2], first: usize) -> usize {
         let id = match self.reuse {
-            true => (first..).find(|id| !self.wires.contains_key(id)).expect("a number"),
+            true => (first..)
+                .find(|id| !self.wires.contains_key(id))
+                .expect("a number"),
             false => self.next_wire,
         };
         self.next_wire += 1;
@@ -319,7 +325,13 @@ impl Net {
         self.host(host).dials.remove(&peer);
         let other = peer.0 as usize;
         if !works || !self.hosts[other].up {
-            return self.event(host, Event::DialFailed { peer });
+            return self.event(
+                host,
+                Event::DialFailed {
+                    peer,
+                    why: DialFault::Unreachable,
+                },
+            );
         }
         let dialer = self.conn(host, other, true);
         let acceptor = self.conn(other, host, false);
@@ -355,7 +367,9 @@ impl Net {
             code: None,
         });
         if let Some(log) = &mut self.log {
-            log.push(format!("client {client} is {uid} on {channel}: {conn} of n{host}"));
+            log.push(format!(
+                "client {client} is {uid} on {channel}: {conn} of n{host}"
+            ));
         }
         let (role, source) = (Role::Accepted, Source(0));
         self.event(host, Event::Opened { conn, role, source });
@@ -480,8 +494,8 @@ impl Net {
                     self.event(host, Event::Heard { conn });
                 }
                 Packet::Pong => self.event(host, Event::Pong { conn }),
-                Packet::Close(_) => {
-                    let how = Ending::CloseFrame;
+                Packet::Close(code) => {
+                    let how = Ending::CloseFrame(code);
                     self.event(host, Event::Closed { conn, how });
                     self.wires.remove(&id);
                 }
@@ -523,7 +537,10 @@ impl Net {
     /// Time passes to the next timer, if it is due within the span. Says whether there was one.
     pub(crate) fn advance(&mut self, most: Duration) -> bool {
         let until = self.time + most.as_micros() as u64;
-        let timers = self.hosts.iter().filter_map(|host| host.node.next_timeout());
+        let timers = self
+            .hosts
+            .iter()
+            .filter_map(|host| host.node.next_timeout());
         let next = timers.map(|(at, _)| at.as_micros()).min();
         match next.filter(|next| *next <= until) {
             Some(next) => {

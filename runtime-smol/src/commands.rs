@@ -76,10 +76,10 @@ fn certificates(file: &NamedFile) -> Result<Vec<CertificateDer<'static>>, String
         })
 }
 
-/// A line for the person, apart from what is received.
+/// A line for the person, apart from what is received. Names and what a server answers are in it.
 fn say(line: &str) {
     // Without a stderr there is nobody to tell.
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", show::one_line(line));
 }
 
 /// What an end means for the shell: 0 if everything is accepted, 3 if that is not known, 1 for the rest.

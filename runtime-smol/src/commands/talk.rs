@@ -46,7 +46,6 @@ pub(super) async fn run(url: &str, options: Options) -> Result<ExitCode, String>
                 }
                 Some(Event::Connected) if !greeted => {
                     greeted = true;
-                    let (uid, channel) = (show::harmless(&uid), show::harmless(&channel));
                     say(&format!("mles: connected to {url}, {uid} on {channel}"));
                 }
                 Some(Event::CaughtUp { resent }) => {
@@ -88,7 +87,7 @@ fn print(delivery: &Delivery, terminal: bool) -> io::Result<()> {
     };
     match (&delivery.joined, delivery.frame.kind) {
         (Some(uid), _) => {
-            let uid = show::harmless(uid).replace('\n', "\\n");
+            let uid = show::one_line(uid);
             writeln!(
                 out,
                 "* {uid} has joined{}",

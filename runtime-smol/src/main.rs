@@ -15,6 +15,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
 mod certificates;
+mod clock;
 mod commands;
 mod door;
 mod driver;

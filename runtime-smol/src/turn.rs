@@ -3,47 +3,19 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::task::Poll;
+use std::time::Instant;
 
-use mles_sansio::{Action, Event, Node, Notice, Now};
-use smol::Timer;
+use mles_sansio::{Action, Event, Node, Notice};
 use smol::io::{AsyncRead, AsyncWrite};
 
+use crate::clock::{Alarm, Clock};
 use crate::handover::Handover;
 use crate::io_thread::{Batch, IoThread};
 use crate::monitor::Tally;
 use crate::route::Routes;
-
-/// The node's two clocks.
-pub(crate) struct Clock {
-    start: Instant,
-}
-
-impl Clock {
-    pub(crate) fn new() -> Self {
-        Self {
-            start: Instant::now(),
-        }
-    }
-
-    pub(crate) fn now(&self) -> Now {
-        let unix = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Now {
-            mono: mles_sansio::Instant::from_micros(micros(self.start.elapsed())),
-            unix: micros(unix),
-        }
-    }
-
-    fn at(&self, moment: mles_sansio::Instant) -> Instant {
-        self.start + Duration::from_micros(moment.as_micros())
-    }
-}
 
 /// Runs turns until the node was shut down and the last connection of all threads is gone. `others` are
 /// the hand-overs to the I/O threads from number 1 on; `tally` is kept up to date.
@@ -223,29 +195,6 @@ pub(crate) async fn relay<S: AsyncRead + AsyncWrite + Unpin, A>(
     .await
 }
 
-/// A timer that is set anew only when its moment changes.
-#[derive(Default)]
-struct Alarm {
-    armed: Option<(Instant, Timer)>,
-}
-
-impl Alarm {
-    /// Whether the moment has come; if not, the task is woken when it has.
-    fn is_due(&mut self, at: Option<Instant>, cx: &mut Context<'_>) -> bool {
-        if self.armed.as_ref().map(|(at, _)| *at) != at {
-            self.armed = at.map(|at| (at, Timer::at(at)));
-        }
-        let due = self
-            .armed
-            .as_mut()
-            .is_some_and(|(_, timer)| Pin::new(timer).poll(cx).is_ready());
-        if due {
-            self.armed = None;
-        }
-        due
-    }
-}
-
 fn log(notice: &Notice) {
     match notice {
         // A bug of ours: every test fails on it.
@@ -257,8 +206,4 @@ fn log(notice: &Notice) {
         | Notice::Lagging { .. }
         | Notice::Expired { .. } => tracing::debug!("{notice}"),
     }
-}
-
-fn micros(span: Duration) -> u64 {
-    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }

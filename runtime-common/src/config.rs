@@ -27,6 +27,7 @@ pub use listen::Listen;
 
 use check::Check;
 use cli::Cli;
+use client::TIMEOUT_VARIABLE;
 use layer::Layer;
 use report::Value;
 use units::{GIB, KIB, MIB};
@@ -270,13 +271,13 @@ impl Config {
     }
 }
 
-/// The variables among these names that begin with `MLES_` and mean nothing to the server, sorted: likely typing
-/// mistakes, worth a warning.
+/// The variables among these names that begin with `MLES_` and mean nothing to the server and its clients, sorted:
+/// likely typing mistakes, worth a warning.
 pub fn unknown_variables(names: impl Iterator<Item = OsString>) -> Vec<String> {
     let mut unknown: Vec<String> = names
         .filter_map(|name| name.into_string().ok())
         .filter(|name| name.starts_with("MLES_"))
-        .filter(|name| name != KEY_VARIABLE && name != CONFIG_VARIABLE)
+        .filter(|name| ![KEY_VARIABLE, CONFIG_VARIABLE, TIMEOUT_VARIABLE].contains(&name.as_str()))
         .filter(|name| !layer::VARIABLES.contains(&name.as_str()))
         .collect();
     unknown.sort();

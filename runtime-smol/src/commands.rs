@@ -25,7 +25,11 @@ mod talk;
 pub(crate) fn run(config: &ClientConfig) -> ExitCode {
     let outcome = options(config).and_then(|options| match &config.task {
         Task::Talk => smol::block_on(talk::run(&config.url, options)),
-        Task::Pub { source, binary } => publish::run(&config.url, options, source, *binary),
+        Task::Pub {
+            source,
+            binary,
+            timeout,
+        } => publish::run(&config.url, options, source, *binary, *timeout),
         Task::Sub {
             count,
             format,

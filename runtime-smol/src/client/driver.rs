@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -33,6 +35,8 @@ pub(crate) struct Driver {
     dialer: Dialer,
     receive: bool,
     clock: Clock,
+    /// Messages that are accepted, for the user to look at.
+    accepted: Arc<AtomicU64>,
     commands: Pin<Box<Receiver<Command>>>,
     /// A message that the machine has no room for; until it has, no further command is taken.
     refused: Option<Frame>,
@@ -83,6 +87,7 @@ impl Driver {
         machine: Client,
         dialer: Dialer,
         receive: bool,
+        accepted: Arc<AtomicU64>,
         commands: Receiver<Command>,
         events: Sender<Event>,
     ) -> Self {
@@ -91,6 +96,7 @@ impl Driver {
             dialer,
             receive,
             clock: Clock::new(),
+            accepted,
             commands: Box::pin(commands),
             refused: None,
             events,
@@ -264,6 +270,9 @@ impl Driver {
     fn handle(&mut self, event: ClientEvent) {
         let now = self.clock.now();
         let actions: Vec<_> = self.machine.handle(now, event).collect();
+        // Before anything is told that follows from it.
+        let accepted = self.machine.accepted();
+        self.accepted.store(accepted, Ordering::Relaxed);
         for action in actions {
             self.execute(action);
         }

@@ -53,8 +53,8 @@ impl Terminal {
     }
 
     /// Types this; the terminal turns `\r` into a line's end, `\x03` into SIGINT, and `\x04` into the end of input.
-    pub fn type_in(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).unwrap();
+    pub fn type_in(&mut self, keys: impl AsRef<[u8]>) {
+        self.keyboard.write_all(keys.as_ref()).unwrap();
     }
 
     /// What is written to the terminal, by the program and as the echo of what is typed. Each line ends with `\r`.

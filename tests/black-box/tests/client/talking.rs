@@ -1,6 +1,6 @@
 //! `mles talk` where a person sits: on a terminal.
 
-use black_box::{Binary, Message, Server, Terminal, suite};
+use black_box::{Binary, Message, Server, Signal, Terminal, suite};
 
 use crate::{history, url};
 
@@ -8,6 +8,7 @@ suite! {
     a_conversation_on_a_terminal,
     nobody_commands_the_terminal,
     control_c,
+    control_c_before_all_is_sent,
 }
 
 fn talk(binary: &Binary, server: &Server, channel: &str) -> Terminal {
@@ -122,4 +123,23 @@ fn control_c(binary: &Binary) {
     let shown = |part| screen.iter().any(|line| line.contains(part));
     assert!(!shown("error") && !shown("panicked"), "{screen:#?}");
     server.join("alice", "c").close(1000);
+}
+
+/// Who leaves is told if others may not have got what was said.
+fn control_c_before_all_is_sent(binary: &Binary) {
+    let server = Server::start(binary, &[], &[]);
+    let mut alice = talk(binary, &server, "c");
+    alice.screen().wait_for("connected to").unwrap();
+    server.signal(Signal::STOP);
+    // The complaint about the second line shows that the first one is taken.
+    alice.type_in(b"unheard\r\xff\r");
+    alice.screen().wait_for("not UTF-8").unwrap();
+    alice.type_in("\x03");
+    let (status, screen) = alice.wait();
+    assert_eq!(status.code(), Some(3), "{screen:#?}");
+    let last = screen.last().unwrap();
+    assert!(
+        last.ends_with("error: 1 lines are not known to be accepted"),
+        "{last}"
+    );
 }

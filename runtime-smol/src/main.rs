@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Ok(None) => {}
         Err(exit) => return quit(&exit),
     }
-    let config = match Config::load(std::env::args_os(), &env) {
+    let config = match Config::load(std::env::args_os(), &env, &listen::look) {
         Ok(config) => Arc::new(config),
         Err(exit) => return quit(&exit),
     };

@@ -10,11 +10,12 @@ mod mistakes;
 
 fn load_os(args: &[OsString], env: &[(&str, OsString)]) -> Result<Config, Exit> {
     let args = std::iter::once("mles".into()).chain(args.iter().cloned());
-    Config::load(args, &|name| {
+    let env = |name: &str| {
         env.iter()
             .find(|(key, _)| *key == name)
             .map(|(_, value)| value.clone())
-    })
+    };
+    Config::load(args, &env, &|_| Vec::new())
 }
 
 fn load(args: &str, env: &[(&str, &str)]) -> Result<Config, Exit> {

@@ -142,7 +142,7 @@ async fn session<'a>(
 
 /// The default one.
 fn config() -> Config {
-    Config::load(["mles".into()].into_iter(), &|_| None).unwrap()
+    Config::load(["mles".into()].into_iter(), &|_| None, &|_| Vec::new()).unwrap()
 }
 
 /// What happens next.

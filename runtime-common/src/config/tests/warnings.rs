@@ -59,6 +59,7 @@ fn unknown_variables_are_listed() {
         "mles_limit",
         "MLES_DOMAINS",
         "MLES_CONFIG",
+        "MLES_TIMEOUT",
     ];
     assert_eq!(
         unknown_variables(names.into_iter().map(OsString::from)),

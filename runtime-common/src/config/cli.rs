@@ -226,9 +226,15 @@ pub(super) fn unsupported() -> Vec<String> {
         .collect()
 }
 
-/// Why an option is refused that the public server has, and what to do.
-pub(super) const NOT_SUPPORTED_YET: &str =
-    "not supported yet; leave out, and give your own certificate with --tls-cert and --tls-key";
+/// Why these options are refused, without the dashes, that the public server has; and what to do.
+pub(super) fn not_supported_yet<'a>(mut options: impl Iterator<Item = &'a str>) -> &'static str {
+    // Only those that get certificates have something in their place.
+    if options.any(|option| ["domains", "email", "cache", "staging"].contains(&option)) {
+        "not supported yet; leave out, and give your own certificate with --tls-cert and --tls-key"
+    } else {
+        "not supported yet; leave out"
+    }
+}
 
 const UNSUPPORTED: &str = "Not supported yet";
 
@@ -300,8 +306,9 @@ impl Cli {
         .filter_map(|(given, name)| given.then_some(name))
         .collect();
         (!given.is_empty()).then(|| {
-            let names = given.join(", ");
-            format!("{names}: {NOT_SUPPORTED_YET}")
+            let plain = given.iter().map(|name| name.trim_start_matches('-'));
+            let why = not_supported_yet(plain);
+            format!("{}: {why}", given.join(", "))
         })
     }
 }

@@ -178,8 +178,8 @@ struct Pub {
 
 /// Print what comes on a channel, a line for each message; the history first.
 ///
-/// Who joins is told in --json alone. It ends by SIGINT, after --count messages, or when nobody
-/// reads its output.
+/// Who joins is told in --json alone. It ends by SIGINT, after --count messages, or when there
+/// is something to print and nobody reads it.
 #[derive(Parser)]
 #[command(
     name = "mles sub",

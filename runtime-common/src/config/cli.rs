@@ -211,8 +211,14 @@ Each option can be given as an environment variable too, such as MLES_HISTORY_BY
 An empty variable counts as not set, but an empty MLES_KEY is refused.
 RUST_LOG sets what is logged: error, warn, info, debug or trace [default: info].
 
-SIGTERM and SIGINT end the server, telling its clients. SIGUSR1 has it log a line of numbers, as
-it does every hour.
+SIGTERM and SIGINT end the server, telling its clients, within 5 s. SIGUSR1 has it log a line of
+numbers, as it does every hour. SIGHUP has it read the certificate files again.
+
+/healthz answers 200, and 503 to who is connected already when the server ends.
+
+Memory has these bounds: --history-bytes; for messages on their way in, four times --max-message or,
+if that is more, twice it for each thread; as much for those on their way out; and for each session
+about 11 kB, 45 kB while its socket is full.
 
 mles talk, mles pub and mles sub are clients: mles talk --help says more.";
 

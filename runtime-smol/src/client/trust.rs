@@ -120,8 +120,12 @@ pub(crate) fn refusal(error: &CertificateError) -> String {
     let authority = || format!("{error:?}").contains("CaUsedAsEndEntity");
     let what = if matches!(error, E::UnknownIssuer) {
         "is not of an authority that this machine trusts: give --ca FILE, or --fingerprint with what the server prints"
-    } else if matches!(error, E::BadSignature) {
-        "is not the one in --ca, nor signed by it, though the names are the same: take the file anew from the server"
+    } else if matches!(
+        error,
+        E::BadSignature | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
+    ) {
+        // The authority was found by its name.
+        "names an authority that is known here with another key: give --ca the server's FILE of today, or --fingerprint with what the server prints"
     } else if authority() {
         "is one of an authority (CA:TRUE), which a server's must not be: give the same file as --ca, or --fingerprint"
     } else if matches!(error, E::ApplicationVerificationFailure) {
@@ -227,7 +231,10 @@ mod tests {
                 },
                 "for other names (mles.example, 10.0.0.1): use one",
             ),
-            (CertificateError::BadSignature, "nor signed by it"),
+            (
+                CertificateError::BadSignature,
+                "known here with another key",
+            ),
             (
                 CertificateError::Other(authority),
                 "give the same file as --ca",

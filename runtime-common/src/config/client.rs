@@ -116,6 +116,9 @@ struct Common {
 ///
 /// Without a terminal only the messages are printed, a line each; it ends with its input, when the
 /// server has accepted everything.
+///
+/// Messages carry no sender: for the server's page to show who says a line, begin it with the name,
+/// such as "alice: hello".
 #[derive(Parser)]
 #[command(
     name = "mles talk",

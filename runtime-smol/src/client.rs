@@ -155,7 +155,7 @@ impl Client {
             .map_err(|_| "the operating system gives no random numbers".to_owned())?;
         let largest = options.config.queue_bytes.saturating_sub(OVERHEAD);
         let machine = mles_sansio::client::Client::new(options.config, &mles_sansio::Seed(seed))
-            .map_err(|violation| format!("uid or channel: {violation}"))?;
+            .map_err(|violation| format!("these names can't be used: {violation}"))?;
         let dialer = Dialer::new(address, &options.trust, options.max_message)?;
         let (commands, taken) = smol::channel::bounded(COMMANDS);
         let (given, events) = smol::channel::bounded(EVENTS);

@@ -106,6 +106,8 @@ struct State {
     url: String,
     /// Whether a lost connection was told.
     lost: Cell<bool>,
+    /// Whether there was a connection.
+    met: Cell<bool>,
 }
 
 impl State {
@@ -113,14 +115,16 @@ impl State {
         Self {
             url: url.to_owned(),
             lost: Cell::new(false),
+            met: Cell::new(false),
         }
     }
 
     fn tell(&self, event: &Event) {
         match event {
             Event::Connected => {
+                let again = if self.met.replace(true) { " again" } else { "" };
                 if self.lost.replace(false) {
-                    say(&format!("mles: connected to {} again", self.url));
+                    say(&format!("mles: connected to {}{again}", self.url));
                 }
             }
             Event::Waiting { why } => {

@@ -120,6 +120,9 @@ struct Common {
 ///
 /// Without a terminal only the messages are printed, a line each; it ends with its input, when the
 /// server has accepted everything.
+///
+/// Messages carry no sender: for the server's page to show who says a line, begin it with the name,
+/// such as "alice: hello".
 #[derive(Parser)]
 #[command(
     name = "mles talk",
@@ -191,8 +194,8 @@ struct Pub {
 
 /// Print what comes on a channel, a line for each message; the history first.
 ///
-/// Who joins is told in --json alone. It ends by SIGINT, after --count messages, or when nobody
-/// reads its output.
+/// Who joins is told in --json alone. It ends by SIGINT, after --count messages, or when there
+/// is something to print and nobody reads it.
 #[derive(Parser)]
 #[command(
     name = "mles sub",

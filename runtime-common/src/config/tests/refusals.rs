@@ -117,7 +117,7 @@ fn all_mistakes_at_once() {
     assert_eq!(
         lines,
         [
-            "--redirect: not supported yet; leave out, and give your own certificate with --tls-cert and --tls-key",
+            "--redirect: not supported yet; leave out",
             "--listen: 'localhost' is not an address: give IP or IP:PORT, such as 127.0.0.1, 0.0.0.0:8077 or [::1]:8077",
             "--listen: '8077' is not an address: give IP or IP:PORT, such as 127.0.0.1, 0.0.0.0:8077 or [::1]:8077",
             "MLES_KEY is empty: set it to the shared key, or unset it",

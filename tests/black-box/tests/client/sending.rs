@@ -13,6 +13,7 @@ suite! {
     one_message,
     ten_thousand_lines,
     a_line_that_breaks,
+    a_server_that_comes_later,
     a_server_that_is_killed,
     a_server_that_restarts,
     a_server_that_does_not_answer,
@@ -141,6 +142,31 @@ fn a_line_that_breaks(binary: &Binary) {
         "{:?}",
         got.stderr
     );
+}
+
+/// With `--retry` the first connection may take its time; it is not told of as a second one.
+fn a_server_that_comes_later(binary: &Binary) {
+    let server = Server::start(binary, &[], &[]);
+    let (url, port) = (url(&server), port(&server));
+    server.stop();
+    let args = [
+        "pub",
+        &url,
+        "-c",
+        "c",
+        "--insecure",
+        "--retry",
+        "-m",
+        "late",
+    ];
+    let mut tool = Tool::start(binary, &args, &[]);
+    tool.stderr().wait_for("trying again in").unwrap();
+    let server = Server::start(binary, &["--port", &port], &[]);
+    let ended = tool.wait();
+    assert_eq!(code(&ended), Some(0), "{ended:?}");
+    let said = format!("mles: connected to {url}");
+    assert!(ended.stderr.contains(&said), "{ended:?}");
+    assert_eq!(history(&server), ["late"]);
 }
 
 /// A server that is killed has accepted some and remembers nothing: everything that it did not confirm is sent to

@@ -27,6 +27,12 @@ pub(crate) struct Batch {
     pub(crate) pings: Vec<(ConnId, ControlPayload)>,
 }
 
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.held.is_empty() && self.pings.is_empty()
+    }
+}
+
 /// The connections of one thread and what is queued for them.
 pub(crate) struct IoThread<S> {
     sessions: RefCell<Vec<Option<Rc<Session<S>>>>>,
@@ -210,25 +216,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
         }
     }
 
-    /// What happened since the last call, in order.
-    pub(crate) fn take(&self) -> Batch {
+    /// Takes what happened since the last call, in order, and leaves the emptied batch's buffers for what
+    /// happens next.
+    pub(crate) fn take(&self, batch: &mut Batch) {
+        debug_assert!(batch.is_empty(), "what it has is not lost");
+        std::mem::swap(&mut batch.events, &mut *self.events.borrow_mut());
+        std::mem::swap(&mut batch.held, &mut *self.held.borrow_mut());
+        std::mem::swap(&mut batch.pings, &mut *self.pings.borrow_mut());
         self.read.set(0);
-        Batch {
-            events: std::mem::take(&mut *self.events.borrow_mut()),
-            held: std::mem::take(&mut *self.held.borrow_mut()),
-            pings: std::mem::take(&mut *self.pings.borrow_mut()),
-        }
     }
 
     /// The node has handled the events of a batch, and its actions are executed. Whoever is neither
     /// resumed nor closed by them has to wait.
-    pub(crate) fn answered(&self, held: Vec<ConnId>, pings: Vec<(ConnId, ControlPayload)>) {
-        for conn in held {
+    pub(crate) fn answered(&self, batch: &mut Batch) {
+        for conn in batch.held.drain(..) {
             if let Some(session) = self.session(conn) {
                 session.wait();
             }
         }
-        for (conn, payload) in pings {
+        for (conn, payload) in batch.pings.drain(..) {
             self.groups.borrow_mut().pong(conn, payload);
             self.touch(conn);
         }

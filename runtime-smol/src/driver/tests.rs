@@ -18,6 +18,7 @@ use rustls::{ClientConfig, RootCertStore};
 use smol::{Async, LocalExecutor, Task};
 
 use super::*;
+use crate::io_thread::Batch;
 
 /// A stream that panics when it is read, once it is armed.
 struct Trap {
@@ -149,7 +150,9 @@ fn config() -> Config {
 async fn event(io: &Io) -> Event {
     let next = poll_fn(|cx| {
         io.wakes(cx.waker());
-        match &io.take().events[..] {
+        let mut taken = Batch::default();
+        io.take(&mut taken);
+        match &taken.events[..] {
             [] => Poll::Pending,
             [event] => Poll::Ready(event.clone()),
             events => panic!("one at a time: {events:?}"),

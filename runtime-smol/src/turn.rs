@@ -12,7 +12,7 @@ use mles_sansio::{Action, Event, Node, Notice};
 use smol::io::{AsyncRead, AsyncWrite};
 
 use crate::clock::{Alarm, Clock};
-use crate::handover::Handover;
+use crate::handover::{Down, Handover};
 use crate::io_thread::{Batch, IoThread};
 use crate::monitor::Tally;
 use crate::route::Routes;
@@ -30,22 +30,25 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin, A>(
     let mut alarm = Alarm::default();
     let mut due = false;
     let mut threads = Threads::new(io, others, tally);
+    let mut own = Batch::default();
+    let mut events = Vec::new();
     poll_fn(|cx| {
         io.wakes(cx.waker());
         loop {
             if others.iter().any(|other| other.is_behind(cx.waker())) {
                 return Poll::Pending;
             }
-            let own = io.take();
+            io.take(&mut own);
             let mut any = !own.pings.is_empty();
-            any |= threads.handle(node, clock, None, own.events);
-            io.answered(own.held, own.pings);
+            any |= threads.handle(node, clock, None, &mut own.events);
+            io.answered(&mut own);
             for (other, number) in others.iter().zip(1..) {
-                let events = other.take_events();
-                any |= threads.handle(node, clock, Some(number), events);
+                other.take_events(&mut events);
+                any |= threads.handle(node, clock, Some(number), &mut events);
             }
             if std::mem::take(&mut due) {
-                any |= threads.handle(node, clock, None, vec![Event::Timeout]);
+                events.push(Event::Timeout);
+                any |= threads.handle(node, clock, None, &mut events);
             }
             if any {
                 tally.stats.set(node.stats());
@@ -94,19 +97,19 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, A> Threads<'a, S, A> {
         }
     }
 
-    /// Takes a batch of events through the node. Says whether it was one.
+    /// Takes a batch of events through the node, and empties it. Says whether it was one.
     fn handle(
         &mut self,
         node: &mut Node,
         clock: &Clock,
         from: Option<usize>,
-        events: Vec<Event>,
+        events: &mut Vec<Event>,
     ) -> bool {
         if events.is_empty() {
             return false;
         }
         let now = clock.now();
-        for event in events {
+        for event in events.drain(..) {
             if !self.others.is_empty() {
                 self.routes.hear(&event);
             }
@@ -149,33 +152,31 @@ pub(crate) async fn relay<S: AsyncRead + AsyncWrite + Unpin, A>(
     mut give_up: impl FnMut(u64),
 ) -> Infallible {
     let mut alarm = Alarm::default();
-    let mut under_way = None;
+    let mut down = Down::default();
+    let mut batch = Batch::default();
+    let mut under_way = false;
     poll_fn(|cx| {
         io.wakes(cx.waker());
         loop {
-            let down = node.take_down(cx.waker());
-            down.arrivals.into_iter().for_each(&mut take_in);
-            down.evicted.into_iter().for_each(&mut give_up);
-            let mut any = !down.actions.is_empty() || down.answered;
-            for action in down.actions {
+            node.take_down(&mut down, cx.waker());
+            down.arrivals.drain(..).for_each(&mut take_in);
+            down.evicted.drain(..).for_each(&mut give_up);
+            let answered = std::mem::take(&mut down.answered);
+            let mut any = !down.actions.is_empty() || answered;
+            for action in down.actions.drain(..) {
                 io.execute(action);
             }
-            if down.answered
-                && let Some((held, pings)) = under_way.take()
-            {
-                io.answered(held, pings);
+            if answered {
+                io.answered(&mut batch);
+                under_way = false;
             }
-            if under_way.is_none() {
-                let Batch {
-                    events,
-                    held,
-                    pings,
-                } = io.take();
-                if events.is_empty() {
-                    io.answered(held, pings);
+            if !under_way {
+                io.take(&mut batch);
+                if batch.events.is_empty() {
+                    io.answered(&mut batch);
                 } else {
-                    under_way = Some((held, pings));
-                    node.put_events(events);
+                    under_way = true;
+                    node.put_events(&mut batch.events);
                     any = true;
                 }
             }

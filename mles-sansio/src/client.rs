@@ -260,6 +260,12 @@ impl Client {
         self.queue.len() as u64
     }
 
+    /// Own messages that are known to be accepted, or are taken for it.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.queue.first()
+    }
+
     /// The settings it was made with.
     #[must_use]
     pub fn config(&self) -> &ClientConfig {

@@ -148,8 +148,3 @@ pub use seed::{NodeId, Seed};
 pub use time::{Instant, Now};
 pub use timer::Timer;
 pub use violation::{Closing, Violation};
-
-/// The README's example is a test.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

@@ -27,6 +27,7 @@ pub use listen::Listen;
 
 use check::Check;
 use cli::Cli;
+use client::TIMEOUT_VARIABLE;
 use layer::Layer;
 use report::Value;
 use units::{GIB, KIB, MIB};
@@ -116,6 +117,17 @@ impl Exit {
     }
 }
 
+/// An address of the configuration on which nothing can listen now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// The key of the setting that it comes from.
+    pub key: &'static str,
+    /// What is in the way, and what to do.
+    pub what: String,
+    /// Whether that may be as it should: the port is in use, perhaps by the server itself.
+    pub expected: bool,
+}
+
 /// What was read, mistakes or not.
 struct Read {
     /// With the defaults in place of mistakes.
@@ -129,16 +141,19 @@ impl Config {
     /// The configuration of these arguments (the first is the program's name) and this environment, which is best
     /// given as `&|name| std::env::var_os(name)`: text that is not UTF-8 must not look like "not set".
     ///
+    /// For `--check-config`, `look` tries the addresses.
+    ///
     /// # Errors
     /// `--help`, `--version`, `--check-config`, a usage error, or one line for each mistake.
     pub fn load(
         args: impl Iterator<Item = OsString>,
         env: &dyn Fn(&str) -> Option<OsString>,
+        look: &dyn Fn(&Config) -> Vec<Obstacle>,
     ) -> Result<Config, Exit> {
         let read = Config::read(args, env)?;
         if read.check_only {
             let names = std::env::vars_os().map(|(name, _)| name);
-            Err(report::check(read, names, SystemTime::now()))
+            Err(report::check(read, names, SystemTime::now(), look))
         } else if read.mistakes.is_empty() {
             Ok(read.config)
         } else {
@@ -270,13 +285,13 @@ impl Config {
     }
 }
 
-/// The variables among these names that begin with `MLES_` and mean nothing to the server, sorted: likely typing
-/// mistakes, worth a warning.
+/// The variables among these names that begin with `MLES_` and mean nothing to the server and its clients, sorted:
+/// likely typing mistakes, worth a warning.
 pub fn unknown_variables(names: impl Iterator<Item = OsString>) -> Vec<String> {
     let mut unknown: Vec<String> = names
         .filter_map(|name| name.into_string().ok())
         .filter(|name| name.starts_with("MLES_"))
-        .filter(|name| name != KEY_VARIABLE && name != CONFIG_VARIABLE)
+        .filter(|name| ![KEY_VARIABLE, CONFIG_VARIABLE, TIMEOUT_VARIABLE].contains(&name.as_str()))
         .filter(|name| !layer::VARIABLES.contains(&name.as_str()))
         .collect();
     unknown.sort();

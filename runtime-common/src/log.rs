@@ -46,9 +46,14 @@ struct Cut {
     except: ConnId,
 }
 
-/// Buffers of logs that were read to their end, for the next log that needs one.
+/// Buffers of logs that were read to their end, for the next log that needs one: a turn may write to
+/// hundreds of logs, and growing each anew is what most of its allocations would be.
 #[derive(Debug, Default)]
-pub(crate) struct Spares(Vec<Vec<u8>>);
+pub(crate) struct Spares {
+    buffers: Vec<Vec<u8>>,
+    /// What they hold.
+    bytes: usize,
+}
 
 impl Log {
     pub(crate) fn end(&self) -> u64 {
@@ -88,7 +93,7 @@ impl Log {
                 ..
             }) if room(packed) => packed.extend_from_slice(bytes),
             Some(_) | None => {
-                let mut packed = spares.0.pop().unwrap_or_default();
+                let mut packed = spares.take();
                 packed.extend_from_slice(bytes);
                 self.chunks.push_back(Chunk {
                     start: self.end,
@@ -240,10 +245,17 @@ impl Data {
 
 impl Spares {
     fn keep(&mut self, mut buffer: Vec<u8>) {
-        if self.0.len() < SPARES && buffer.capacity() <= 2 * PACK {
+        if self.bytes + buffer.capacity() <= SPARES {
+            self.bytes += buffer.capacity();
             buffer.clear();
-            self.0.push(buffer);
+            self.buffers.push(buffer);
         }
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        let buffer = self.buffers.pop().unwrap_or_default();
+        self.bytes -= buffer.capacity();
+        buffer
     }
 }
 
@@ -253,7 +265,7 @@ fn offset(at: u64, start: u64) -> usize {
 
 /// Whom a unit is kept from that is for every member: no connection has this id.
 const NOBODY: ConnId = ConnId(u64::MAX);
-/// Buffers kept for reuse.
-const SPARES: usize = 16;
+/// Bytes of buffers kept for reuse.
+const SPARES: usize = 2 << 20;
 /// Units whose places an idle log keeps room for.
 const CUTS_KEPT: usize = 64;

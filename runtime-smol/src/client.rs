@@ -35,6 +35,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ring::rand::SecureRandom;
 use smol::Task;
@@ -114,6 +115,7 @@ pub enum Event {
 pub struct Client {
     commands: Sender<Command>,
     events: Receiver<Event>,
+    accepted: Arc<AtomicU64>,
     /// The largest message that fits into the queue.
     largest: usize,
     _task: Task<()>,
@@ -153,14 +155,23 @@ impl Client {
             .map_err(|_| "the operating system gives no random numbers".to_owned())?;
         let largest = options.config.queue_bytes.saturating_sub(OVERHEAD);
         let machine = mles_sansio::client::Client::new(options.config, &mles_sansio::Seed(seed))
-            .map_err(|violation| format!("uid or channel: {violation}"))?;
+            .map_err(|violation| format!("these names can't be used: {violation}"))?;
         let dialer = Dialer::new(address, &options.trust, options.max_message)?;
         let (commands, taken) = smol::channel::bounded(COMMANDS);
         let (given, events) = smol::channel::bounded(EVENTS);
-        let driver = Driver::new(machine, dialer, options.receive, taken, given);
+        let accepted = Arc::default();
+        let driver = Driver::new(
+            machine,
+            dialer,
+            options.receive,
+            Arc::clone(&accepted),
+            taken,
+            given,
+        );
         Ok(Self {
             commands,
             events,
+            accepted,
             largest,
             _task: smol::spawn(driver.run()),
         })
@@ -185,6 +196,12 @@ impl Client {
     pub async fn finish(&self) {
         // Without a driver it has ended already.
         let _ = self.commands.send(Command::Finish).await;
+    }
+
+    /// How many of the messages that were sent are known to be accepted, or are taken for it.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// What has happened already, if there is something.

@@ -25,7 +25,11 @@ mod talk;
 pub(crate) fn run(config: &ClientConfig) -> ExitCode {
     let outcome = options(config).and_then(|options| match &config.task {
         Task::Talk => smol::block_on(talk::run(&config.url, options)),
-        Task::Pub { source, binary } => publish::run(&config.url, options, source, *binary),
+        Task::Pub {
+            source,
+            binary,
+            timeout,
+        } => publish::run(&config.url, options, source, *binary, *timeout),
         Task::Sub {
             count,
             format,
@@ -76,10 +80,10 @@ fn certificates(file: &NamedFile) -> Result<Vec<CertificateDer<'static>>, String
         })
 }
 
-/// A line for the person, apart from what is received.
+/// A line for the person, apart from what is received. Names and what a server answers are in it.
 fn say(line: &str) {
     // Without a stderr there is nobody to tell.
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", show::one_line(line));
 }
 
 /// What an end means for the shell: 0 if everything is accepted, 3 if that is not known, 1 for the rest.
@@ -102,6 +106,8 @@ struct State {
     url: String,
     /// Whether a lost connection was told.
     lost: Cell<bool>,
+    /// Whether there was a connection.
+    met: Cell<bool>,
 }
 
 impl State {
@@ -109,14 +115,16 @@ impl State {
         Self {
             url: url.to_owned(),
             lost: Cell::new(false),
+            met: Cell::new(false),
         }
     }
 
     fn tell(&self, event: &Event) {
         match event {
             Event::Connected => {
+                let again = if self.met.replace(true) { " again" } else { "" };
                 if self.lost.replace(false) {
-                    say(&format!("mles: connected to {} again", self.url));
+                    say(&format!("mles: connected to {}{again}", self.url));
                 }
             }
             Event::Waiting { why } => {

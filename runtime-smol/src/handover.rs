@@ -65,21 +65,23 @@ impl<A> Default for Handover<A> {
 
 /// The thread's side.
 impl<A> Handover<A> {
-    /// What came down since the last call; the waker is woken for more.
-    pub(crate) fn take_down(&self, waker: &Waker) -> Down<A> {
+    /// Takes what came down since the last call, and leaves the emptied `down`'s buffers for what comes
+    /// next; the waker is woken for more.
+    pub(crate) fn take_down(&self, down: &mut Down<A>, waker: &Waker) {
         let mut shared = self.lock();
         renew(&mut shared.thread, waker);
         if std::mem::take(&mut shared.cost) > READ_MAX {
             wake(&shared.node); // It had to wait.
         }
-        std::mem::take(&mut shared.down)
+        std::mem::swap(down, &mut shared.down);
     }
 
-    /// Hands a batch of events to the node. The next only after this one was answered.
-    pub(crate) fn put_events(&self, events: Vec<Event>) {
+    /// Hands a batch of events to the node, for a buffer that the node has emptied. The next only after
+    /// this one was answered.
+    pub(crate) fn put_events(&self, events: &mut Vec<Event>) {
         let mut shared = self.lock();
         debug_assert!(shared.events.is_empty(), "one batch at a time");
-        shared.events = events;
+        std::mem::swap(events, &mut shared.events);
         wake(&shared.node);
     }
 
@@ -102,9 +104,9 @@ impl<A> Handover<A> {
         shared.cost > READ_MAX
     }
 
-    /// The batch that waits, if there is one.
-    pub(crate) fn take_events(&self) -> Vec<Event> {
-        std::mem::take(&mut self.lock().events)
+    /// Takes the batch that waits, if there is one, for an emptied buffer.
+    pub(crate) fn take_events(&self, events: &mut Vec<Event>) {
+        std::mem::swap(events, &mut self.lock().events);
     }
 
     /// Hands actions to the thread, in order behind those before; `answered` ends its batch of events.
@@ -115,7 +117,11 @@ impl<A> Handover<A> {
         let cost: usize = actions.iter().map(cost).sum();
         let mut shared = self.lock();
         shared.cost += cost;
-        shared.down.actions.append(actions);
+        if shared.down.actions.is_empty() {
+            std::mem::swap(actions, &mut shared.down.actions);
+        } else {
+            shared.down.actions.append(actions);
+        }
         shared.down.answered |= answered;
         wake(&shared.thread);
     }
@@ -222,17 +228,20 @@ mod tests {
         let handover = Handover::<()>::default();
         let (node, thread) = (Arc::new(Count::default()), Arc::new(Count::default()));
         assert!(!handover.is_behind(&node.waker()));
-        let _ = handover.take_down(&thread.waker());
+        let mut down = Down::default();
+        handover.take_down(&mut down, &thread.waker());
         handover.put_actions(&mut broadcast(READ_MAX), false);
         assert_eq!(thread.take(), 1);
         assert!(handover.is_behind(&node.waker()));
         // What is on its way already is not held back by more.
         handover.put_actions(&mut broadcast(1), true);
-        let down = handover.take_down(&thread.waker());
+        handover.take_down(&mut down, &thread.waker());
         assert_eq!((down.actions.len(), down.answered), (2, true));
         assert_eq!(node.take(), 1, "it is told that the thread has caught up");
         assert!(!handover.is_behind(&node.waker()));
-        assert!(handover.take_down(&thread.waker()).actions.is_empty());
+        let mut down = Down::default();
+        handover.take_down(&mut down, &thread.waker());
+        assert!(down.actions.is_empty() && !down.answered);
         assert_eq!(node.take(), 0);
     }
 
@@ -244,12 +253,15 @@ mod tests {
         handover.put_connections(2);
         assert_eq!(node.take(), 0);
         assert!(!handover.is_idle());
-        handover.put_events(vec![Event::Heard { conn: ConnId(1) }]);
+        let mut events = vec![Event::Heard { conn: ConnId(1) }];
+        handover.put_events(&mut events);
+        assert!(events.is_empty());
         assert_eq!(node.take(), 1);
         handover.put_connections(0);
         assert_eq!(node.take(), 1);
         assert!(!handover.is_idle(), "the node has not had its events");
-        assert_eq!(handover.take_events().len(), 1);
+        handover.take_events(&mut events);
+        assert_eq!(events.len(), 1);
         assert!(handover.is_idle());
         handover.put_arrival(());
         assert!(!handover.is_idle(), "one is on its way");

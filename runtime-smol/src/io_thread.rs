@@ -27,6 +27,12 @@ pub(crate) struct Batch {
     pub(crate) pings: Vec<(ConnId, ControlPayload)>,
 }
 
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.held.is_empty() && self.pings.is_empty()
+    }
+}
+
 /// The connections of one thread and what is queued for them.
 pub(crate) struct IoThread<S> {
     sessions: RefCell<Vec<Option<Rc<Session<S>>>>>,
@@ -51,6 +57,8 @@ pub(crate) struct IoThread<S> {
     pings: RefCell<Vec<(ConnId, ControlPayload)>>,
     /// What was read since the last turn: bytes, and what its events cost.
     read: Cell<usize>,
+    /// Connections that read on when it is taken.
+    waiting: RefCell<Vec<ConnId>>,
     /// Messages that are coming in: since when, and what all of them hold.
     unfinished: RefCell<BTreeMap<ConnId, Instant>>,
     unfinished_bytes: Cell<usize>,
@@ -83,6 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
             held: RefCell::default(),
             pings: RefCell::default(),
             read: Cell::new(0),
+            waiting: RefCell::default(),
             unfinished: RefCell::default(),
             unfinished_bytes: Cell::new(0),
             scratch: RefCell::new(vec![0; SCRATCH].into()),
@@ -121,6 +130,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
 
     pub(crate) fn has_read(&self, count: usize) {
         self.read.set(self.read.get() + count);
+    }
+
+    /// A connection has had its share, or all have had theirs together. While the node is at the last
+    /// batch, asking again and again would only take time from the thread that the node is on.
+    pub(crate) fn reads_later(&self, session: &Session<S>) {
+        self.wake_turn();
+        if self.read.get() < READ_MAX {
+            session.wake();
+        } else {
+            self.waiting.borrow_mut().push(session.conn);
+        }
     }
 
     /// The memory of a connection's unfinished message may have changed, which may be another one than
@@ -210,25 +230,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
         }
     }
 
-    /// What happened since the last call, in order.
-    pub(crate) fn take(&self) -> Batch {
+    /// Takes what happened since the last call, in order, and leaves the emptied batch's buffers for what
+    /// happens next.
+    pub(crate) fn take(&self, batch: &mut Batch) {
+        debug_assert!(batch.is_empty(), "what it has is not lost");
+        std::mem::swap(&mut batch.events, &mut *self.events.borrow_mut());
+        std::mem::swap(&mut batch.held, &mut *self.held.borrow_mut());
+        std::mem::swap(&mut batch.pings, &mut *self.pings.borrow_mut());
         self.read.set(0);
-        Batch {
-            events: std::mem::take(&mut *self.events.borrow_mut()),
-            held: std::mem::take(&mut *self.held.borrow_mut()),
-            pings: std::mem::take(&mut *self.pings.borrow_mut()),
+        for conn in self.waiting.borrow_mut().drain(..) {
+            if let Some(session) = self.session(conn) {
+                session.wake();
+            }
         }
     }
 
     /// The node has handled the events of a batch, and its actions are executed. Whoever is neither
     /// resumed nor closed by them has to wait.
-    pub(crate) fn answered(&self, held: Vec<ConnId>, pings: Vec<(ConnId, ControlPayload)>) {
-        for conn in held {
+    pub(crate) fn answered(&self, batch: &mut Batch) {
+        for conn in batch.held.drain(..) {
             if let Some(session) = self.session(conn) {
                 session.wait();
             }
         }
-        for (conn, payload) in pings {
+        for (conn, payload) in batch.pings.drain(..) {
             self.groups.borrow_mut().pong(conn, payload);
             self.touch(conn);
         }
@@ -334,6 +359,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
     /// How many connections there are.
     pub(crate) fn len(&self) -> usize {
         self.sessions.borrow().len() - self.free.borrow().len()
+    }
+
+    /// How many connections read on when what was read is taken.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.borrow().len()
     }
 
     /// Bytes of all messages that are coming in.

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use runtime_common::config::Listen;
+use runtime_common::config::{Config, Listen, Obstacle};
 use smol::{Async, Timer};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -59,13 +59,71 @@ pub(crate) fn bind(plan: &Listen) -> Result<Bound, String> {
 ///
 /// One line that says what to do.
 pub(crate) fn bind_metrics(address: SocketAddr) -> Result<Async<TcpListener>, String> {
-    open(address, true).map_err(|error| {
-        let line = advice(address, &error);
-        let line = line
-            .replace("--port", "--metrics")
-            .replace("--listen", "--metrics");
-        format!("metrics: {line}")
-    })
+    let failed = |error| format!("metrics: {}", of_metrics(&advice(address, &error)));
+    open(address, true).map_err(failed)
+}
+
+/// An advice about addresses in the words of that of the metrics.
+fn of_metrics(line: &str) -> String {
+    line.replace("--port", "--metrics")
+        .replace("--listen", "--metrics")
+}
+
+/// What is in the way of listening on the addresses of this configuration. Nobody notices: nothing listens there, so
+/// that nobody can connect, and who wants to listen there at the same moment can.
+pub(crate) fn look(config: &Config) -> Vec<Obstacle> {
+    let plan = &config.listen;
+    let (key, addresses) = match plan {
+        Listen::Loopback { port } => {
+            let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
+            ("port", vec![v4, (Ipv6Addr::LOCALHOST, *port).into()])
+        }
+        Listen::Everywhere { port } => ("port", vec![(Ipv6Addr::UNSPECIFIED, *port).into()]),
+        Listen::Addresses(all) => ("listen", all.clone()),
+    };
+    let mut obstacles = Vec::new();
+    for mut address in addresses {
+        let mut tried = socket(address, plan.only_v6(address));
+        if address.is_ipv6() && tried.as_ref().is_err_and(no_such_family) {
+            match plan {
+                Listen::Loopback { .. } => continue,
+                Listen::Everywhere { port } => {
+                    address = (Ipv4Addr::UNSPECIFIED, *port).into();
+                    tried = socket(address, false);
+                }
+                Listen::Addresses(_) => {}
+            }
+        }
+        let found = tried.err().map(|error| obstacle(key, address, &error));
+        obstacles.extend(found);
+    }
+    if let Some(address) = config.metrics
+        && let Err(error) = socket(address, true)
+    {
+        let mut found = obstacle("metrics", address, &error);
+        found.what = of_metrics(&found.what);
+        obstacles.push(found);
+    }
+    obstacles
+}
+
+fn obstacle(key: &'static str, address: SocketAddr, error: &io::Error) -> Obstacle {
+    let expected = error.kind() == io::ErrorKind::AddrInUse;
+    let what = if expected {
+        format!(
+            "{address} is in use: right if this server runs already; else stop the other program, or choose another with --port"
+        )
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        let line = advice(address, error);
+        format!("{line}, or check as the user who runs the server")
+    } else {
+        advice(address, error)
+    };
+    Obstacle {
+        key,
+        what,
+        expected,
+    }
 }
 
 impl Bound {
@@ -102,6 +160,13 @@ impl Bound {
 }
 
 fn open(address: SocketAddr, only_v6: bool) -> io::Result<Async<TcpListener>> {
+    let socket = socket(address, only_v6)?;
+    socket.listen(BACKLOG)?;
+    Async::<TcpListener>::new(socket.into())
+}
+
+/// A socket that has its address, and does not listen yet.
+fn socket(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -113,8 +178,7 @@ fn open(address: SocketAddr, only_v6: bool) -> io::Result<Async<TcpListener>> {
     // A restart must not wait for the connections of the process before.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Async::<TcpListener>::new(socket.into())
+    Ok(socket)
 }
 
 fn no_such_family(error: &io::Error) -> bool {
@@ -219,6 +283,32 @@ const CALM: Duration = Duration::from_secs(10);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_in_the_way_and_whether_that_is_a_mistake() {
+        let address: SocketAddr = "[::]:443".parse().unwrap();
+        let table = [
+            (
+                io::ErrorKind::AddrInUse,
+                true,
+                "[::]:443 is in use: right if this server runs already; else stop the other program, or choose another with --port",
+            ),
+            (
+                io::ErrorKind::PermissionDenied,
+                false,
+                "cannot listen on [::]:443: not permitted: ports below 1024 need privileges; choose another with --port, or check as the user who runs the server",
+            ),
+            (
+                io::ErrorKind::AddrNotAvailable,
+                false,
+                "cannot listen on [::]:443: this machine does not have the address: check --listen",
+            ),
+        ];
+        for (kind, expected, what) in table {
+            let found = obstacle("port", address, &kind.into());
+            assert_eq!((found.expected, &found.what[..]), (expected, what));
+        }
+    }
 
     #[test]
     fn a_shortage_is_told_once_and_so_is_its_end() {

@@ -11,10 +11,11 @@ use runtime_common::certificates::{Certificates, Remark};
 use runtime_common::config::{self, ClientConfig, Config, Exit, LogFormat};
 use runtime_common::limits;
 use runtime_common::local_certificate;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
 mod certificates;
+mod clock;
 mod commands;
 mod door;
 mod driver;
@@ -37,11 +38,19 @@ fn main() -> ExitCode {
         Ok(None) => {}
         Err(exit) => return quit(&exit),
     }
-    let config = match Config::load(std::env::args_os(), &env) {
+    let config = match Config::load(std::env::args_os(), &env, &listen::look) {
         Ok(config) => Arc::new(config),
         Err(exit) => return quit(&exit),
     };
-    log_to_stderr(config.log_format);
+    let wish = std::env::var_os("RUST_LOG").unwrap_or_default();
+    let filter = filter(&wish.to_string_lossy());
+    log_to_stderr(config.log_format, filter.clone().unwrap_or_else(usual));
+    if filter.is_none() {
+        tracing::warn!(
+            "RUST_LOG is not understood, and what is logged is as without it: give error, warn, info, debug or \
+             trace, or TARGET=LEVEL, separated by commas"
+        );
+    }
     match start(&config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
@@ -58,13 +67,24 @@ fn quit(exit: &Exit) -> ExitCode {
     ExitCode::from(exit.code)
 }
 
-/// Logs as `RUST_LOG` says (`level` or `target=level`, by commas), at info without it.
-fn log_to_stderr(format: LogFormat) {
-    let wish = std::env::var("RUST_LOG").unwrap_or_default();
-    let filter = match wish.parse::<Targets>() {
-        Ok(filter) if !wish.is_empty() => filter,
-        Ok(_) | Err(_) => Targets::new().with_default(tracing::Level::INFO),
-    };
+/// What `RUST_LOG` says: `level` or `target=level`, by commas. None if it says something else.
+fn filter(wish: &str) -> Option<Targets> {
+    if wish.is_empty() {
+        return Some(usual());
+    }
+    // A word that is no level would be a target, and silence all others: "warning" everything.
+    let known = |part: &str| part.contains('=') || part.parse::<LevelFilter>().is_ok();
+    wish.split(',')
+        .all(known)
+        .then(|| wish.parse().ok())
+        .flatten()
+}
+
+fn usual() -> Targets {
+    Targets::new().with_default(tracing::Level::INFO)
+}
+
+fn log_to_stderr(format: LogFormat, filter: Targets) {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(false);

@@ -40,10 +40,15 @@ impl Routes {
         let conn = match action {
             Action::Broadcast { group, .. } => {
                 let counts = self.groups.get(&group).map_or(&[][..], |counts| counts);
-                for (thread, _) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-                    to(thread, action.clone());
+                let mut threads = (0..).zip(counts).filter(|(_, count)| **count > 0);
+                let Some((mut thread, _)) = threads.next() else {
+                    return;
+                };
+                // The last gets it as it is: a copy counts one more to each payload.
+                for (next, _) in threads {
+                    to(std::mem::replace(&mut thread, next), action.clone());
                 }
-                return;
+                return to(thread, action);
             }
             Action::Join { conn, group } => {
                 self.join(conn, group);

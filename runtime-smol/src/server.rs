@@ -19,12 +19,13 @@ use smol::stream::StreamExt;
 use smol::{Task, Timer};
 
 use crate::certificates;
+use crate::clock::Clock;
 use crate::door::{self, Door};
 use crate::handover::Handover;
 use crate::listen::{self, Bound};
 use crate::monitor::{Monitor, Outlets};
 use crate::socket::Socket;
-use crate::turn::{self, Clock};
+use crate::turn;
 use crate::worker::{Arrival, Worker};
 
 /// The I/O threads: this one, which is number 0 and has the node, and those beside it.

@@ -184,8 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             let room = room.min(share.saturating_sub(io.read()));
             if room == 0 {
-                io.wake_turn();
-                cx.waker().wake_by_ref();
+                io.reads_later(self);
                 break;
             }
             let read = {

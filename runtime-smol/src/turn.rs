@@ -3,47 +3,19 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::task::Poll;
+use std::time::Instant;
 
-use mles_sansio::{Action, Event, Node, Notice, Now};
-use smol::Timer;
+use mles_sansio::{Action, Event, Node, Notice};
 use smol::io::{AsyncRead, AsyncWrite};
 
-use crate::handover::Handover;
+use crate::clock::{Alarm, Clock};
+use crate::handover::{Down, Handover};
 use crate::io_thread::{Batch, IoThread};
 use crate::monitor::Tally;
 use crate::route::Routes;
-
-/// The node's two clocks.
-pub(crate) struct Clock {
-    start: Instant,
-}
-
-impl Clock {
-    pub(crate) fn new() -> Self {
-        Self {
-            start: Instant::now(),
-        }
-    }
-
-    pub(crate) fn now(&self) -> Now {
-        let unix = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Now {
-            mono: mles_sansio::Instant::from_micros(micros(self.start.elapsed())),
-            unix: micros(unix),
-        }
-    }
-
-    fn at(&self, moment: mles_sansio::Instant) -> Instant {
-        self.start + Duration::from_micros(moment.as_micros())
-    }
-}
 
 /// Runs turns until the node was shut down and the last connection of all threads is gone. `others` are
 /// the hand-overs to the I/O threads from number 1 on; `tally` is kept up to date.
@@ -58,22 +30,25 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin, A>(
     let mut alarm = Alarm::default();
     let mut due = false;
     let mut threads = Threads::new(io, others, tally);
+    let mut own = Batch::default();
+    let mut events = Vec::new();
     poll_fn(|cx| {
         io.wakes(cx.waker());
         loop {
             if others.iter().any(|other| other.is_behind(cx.waker())) {
                 return Poll::Pending;
             }
-            let own = io.take();
+            io.take(&mut own);
             let mut any = !own.pings.is_empty();
-            any |= threads.handle(node, clock, None, own.events);
-            io.answered(own.held, own.pings);
+            any |= threads.handle(node, clock, None, &mut own.events);
+            io.answered(&mut own);
             for (other, number) in others.iter().zip(1..) {
-                let events = other.take_events();
-                any |= threads.handle(node, clock, Some(number), events);
+                other.take_events(&mut events);
+                any |= threads.handle(node, clock, Some(number), &mut events);
             }
             if std::mem::take(&mut due) {
-                any |= threads.handle(node, clock, None, vec![Event::Timeout]);
+                events.push(Event::Timeout);
+                any |= threads.handle(node, clock, None, &mut events);
             }
             if any {
                 tally.stats.set(node.stats());
@@ -122,19 +97,19 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, A> Threads<'a, S, A> {
         }
     }
 
-    /// Takes a batch of events through the node. Says whether it was one.
+    /// Takes a batch of events through the node, and empties it. Says whether it was one.
     fn handle(
         &mut self,
         node: &mut Node,
         clock: &Clock,
         from: Option<usize>,
-        events: Vec<Event>,
+        events: &mut Vec<Event>,
     ) -> bool {
         if events.is_empty() {
             return false;
         }
         let now = clock.now();
-        for event in events {
+        for event in events.drain(..) {
             if !self.others.is_empty() {
                 self.routes.hear(&event);
             }
@@ -177,33 +152,31 @@ pub(crate) async fn relay<S: AsyncRead + AsyncWrite + Unpin, A>(
     mut give_up: impl FnMut(u64),
 ) -> Infallible {
     let mut alarm = Alarm::default();
-    let mut under_way = None;
+    let mut down = Down::default();
+    let mut batch = Batch::default();
+    let mut under_way = false;
     poll_fn(|cx| {
         io.wakes(cx.waker());
         loop {
-            let down = node.take_down(cx.waker());
-            down.arrivals.into_iter().for_each(&mut take_in);
-            down.evicted.into_iter().for_each(&mut give_up);
-            let mut any = !down.actions.is_empty() || down.answered;
-            for action in down.actions {
+            node.take_down(&mut down, cx.waker());
+            down.arrivals.drain(..).for_each(&mut take_in);
+            down.evicted.drain(..).for_each(&mut give_up);
+            let answered = std::mem::take(&mut down.answered);
+            let mut any = !down.actions.is_empty() || answered;
+            for action in down.actions.drain(..) {
                 io.execute(action);
             }
-            if down.answered
-                && let Some((held, pings)) = under_way.take()
-            {
-                io.answered(held, pings);
+            if answered {
+                io.answered(&mut batch);
+                under_way = false;
             }
-            if under_way.is_none() {
-                let Batch {
-                    events,
-                    held,
-                    pings,
-                } = io.take();
-                if events.is_empty() {
-                    io.answered(held, pings);
+            if !under_way {
+                io.take(&mut batch);
+                if batch.events.is_empty() {
+                    io.answered(&mut batch);
                 } else {
-                    under_way = Some((held, pings));
-                    node.put_events(events);
+                    under_way = true;
+                    node.put_events(&mut batch.events);
                     any = true;
                 }
             }
@@ -223,29 +196,6 @@ pub(crate) async fn relay<S: AsyncRead + AsyncWrite + Unpin, A>(
     .await
 }
 
-/// A timer that is set anew only when its moment changes.
-#[derive(Default)]
-struct Alarm {
-    armed: Option<(Instant, Timer)>,
-}
-
-impl Alarm {
-    /// Whether the moment has come; if not, the task is woken when it has.
-    fn is_due(&mut self, at: Option<Instant>, cx: &mut Context<'_>) -> bool {
-        if self.armed.as_ref().map(|(at, _)| *at) != at {
-            self.armed = at.map(|at| (at, Timer::at(at)));
-        }
-        let due = self
-            .armed
-            .as_mut()
-            .is_some_and(|(_, timer)| Pin::new(timer).poll(cx).is_ready());
-        if due {
-            self.armed = None;
-        }
-        due
-    }
-}
-
 fn log(notice: &Notice) {
     match notice {
         // A bug of ours: every test fails on it.
@@ -257,8 +207,4 @@ fn log(notice: &Notice) {
         | Notice::Lagging { .. }
         | Notice::Expired { .. } => tracing::debug!("{notice}"),
     }
-}
-
-fn micros(span: Duration) -> u64 {
-    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }

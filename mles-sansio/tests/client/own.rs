@@ -56,7 +56,7 @@ fn settled() {
     run.wait(20.0);
     run.say("b");
     run.wait(10.0);
-    assert_eq!(run.client.unconfirmed(), 1);
+    assert_eq!((run.client.accepted(), run.client.unconfirmed()), (1, 1));
     run.lost();
     run.again();
     run.wait(7.0);

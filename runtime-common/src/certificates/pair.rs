@@ -38,6 +38,8 @@ impl Pair {
             trouble: None,
             told: None,
         };
+        // What --fingerprint takes, and what is there to compare with after a renewal.
+        remarks.push(Remark::Info(pair.news("connections")));
         remarks.extend(pair.warnings());
         remarks.extend(pair.expiry(now));
         Ok(pair)
@@ -87,18 +89,24 @@ impl Pair {
                 false
             }
             Ok(identity) => {
-                remarks.push(Remark::Info(format!(
-                    "'{shown}': new connections are shown the certificate that ends on {}: SHA-256 {}",
-                    date(identity.ends()),
-                    fingerprint(identity.certificate())
-                )));
                 self.identity = identity;
+                remarks.push(Remark::Info(self.news("new connections")));
                 self.trouble = None;
                 self.told = None;
                 remarks.extend(self.warnings());
                 true
             }
         }
+    }
+
+    /// What these connections are shown.
+    fn news(&self, connections: &str) -> String {
+        format!(
+            "'{}': {connections} are shown the certificate that ends on {}: SHA-256 {}",
+            self.files.certificate.path.display(),
+            date(self.identity.ends()),
+            fingerprint(self.identity.certificate())
+        )
     }
 
     fn warnings(&self) -> impl Iterator<Item = Remark> {

@@ -169,15 +169,27 @@ impl Check {
     }
 
     pub(super) fn duration(&mut self, setting: Setting, default: Duration) -> Duration {
+        let none = units::show_duration(default);
+        self.duration_or(setting, &TIMES, &none).unwrap_or(default)
+    }
+
+    /// A duration without a default of its own; `none` is what to call that there is none.
+    pub(super) fn duration_or(
+        &mut self,
+        setting: Setting,
+        range: &RangeInclusive<Duration>,
+        none: &str,
+    ) -> Option<Duration> {
         let fits = |form| match form {
             Form::Untyped | Form::Integer | Form::String => Ok(()),
             Form::Strings | Form::Other(_) => {
                 Err("is no duration: give seconds, or a string such as \"10s\"")
             }
         };
-        let show = |duration: &Duration| units::show_duration(*duration);
-        self.typed(setting, default, fits, show, |text| {
-            units::duration(text, &TIMES)
+        let show =
+            |value: &Option<Duration>| value.map_or_else(|| none.to_owned(), units::show_duration);
+        self.typed(setting, None, fits, show, |text| {
+            units::duration(text, range).map(Some)
         })
     }
 

@@ -188,8 +188,10 @@ pub(super) struct Cli {
     )]
     pub(super) config: Option<OsString>,
 
-    /// Print every value and where it comes from, check the files that are named, and exit:
-    /// with 0 if the server can start with them, with 2 and a line for each mistake if not.
+    /// Print every value and where it comes from, check the files that are named and whether
+    /// the addresses can be listened on, and exit: with 0 if the server can start with them,
+    /// with 2 and a line for each mistake if not. A port in use is none: it gets a note, for the
+    /// server may run already.
     #[arg(
         long,
         action = ArgAction::SetTrue,
@@ -211,8 +213,14 @@ Each option can be given as an environment variable too, such as MLES_HISTORY_BY
 An empty variable counts as not set, but an empty MLES_KEY is refused.
 RUST_LOG sets what is logged: error, warn, info, debug or trace [default: info].
 
-SIGTERM and SIGINT end the server, telling its clients. SIGUSR1 has it log a line of numbers, as
-it does every hour.
+SIGTERM and SIGINT end the server, telling its clients, within 5 s. SIGUSR1 has it log a line of
+numbers, as it does every hour. SIGHUP has it read the certificate files again.
+
+/healthz answers 200, and 503 to who is connected already when the server ends.
+
+Memory has these bounds: --history-bytes; for messages on their way in, four times --max-message or,
+if that is more, twice it for each thread; as much for those on their way out; and for each session
+about 11 kB, 45 kB while its socket is full.
 
 mles talk, mles pub and mles sub are clients: mles talk --help says more.";
 
@@ -226,9 +234,15 @@ pub(super) fn unsupported() -> Vec<String> {
         .collect()
 }
 
-/// Why an option is refused that the public server has, and what to do.
-pub(super) const NOT_SUPPORTED_YET: &str =
-    "not supported yet; leave out, and give your own certificate with --tls-cert and --tls-key";
+/// Why these options are refused, without the dashes, that the public server has; and what to do.
+pub(super) fn not_supported_yet<'a>(mut options: impl Iterator<Item = &'a str>) -> &'static str {
+    // Only those that get certificates have something in their place.
+    if options.any(|option| ["domains", "email", "cache", "staging"].contains(&option)) {
+        "not supported yet; leave out, and give your own certificate with --tls-cert and --tls-key"
+    } else {
+        "not supported yet; leave out"
+    }
+}
 
 const UNSUPPORTED: &str = "Not supported yet";
 
@@ -300,8 +314,9 @@ impl Cli {
         .filter_map(|(given, name)| given.then_some(name))
         .collect();
         (!given.is_empty()).then(|| {
-            let names = given.join(", ");
-            format!("{names}: {NOT_SUPPORTED_YET}")
+            let plain = given.iter().map(|name| name.trim_start_matches('-'));
+            let why = not_supported_yet(plain);
+            format!("{}: {why}", given.join(", "))
         })
     }
 }

@@ -1,7 +1,9 @@
 //! The command lines of the clients: `mles talk`, `mles pub`, `mles sub`.
 
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser};
 
@@ -42,6 +44,8 @@ pub enum Task {
         source: Source,
         /// As binary messages.
         binary: bool,
+        /// How long it goes on without the server; `None` is for ever.
+        timeout: Option<Duration>,
     },
     /// Receiving.
     Sub {
@@ -116,6 +120,9 @@ struct Common {
 ///
 /// Without a terminal only the messages are printed, a line each; it ends with its input, when the
 /// server has accepted everything.
+///
+/// Messages carry no sender: for the server's page to show who says a line, begin it with the name,
+/// such as "alice: hello".
 #[derive(Parser)]
 #[command(
     name = "mles talk",
@@ -134,6 +141,9 @@ struct Talk {
 }
 
 /// Send to a channel: -m MESSAGE, a line of stdin each (-l), a file (-f), or all of stdin.
+///
+/// Without --retry it fails at once if the server can't be reached at first. A connection that is lost
+/// later is replaced for as long as it takes: a cron job wants --timeout.
 ///
 /// Exit code 0 means that the server has accepted everything; 3 that it does not confirm it; 1 that
 /// it failed.
@@ -174,12 +184,18 @@ struct Pub {
     /// Send binary messages; without it text, which must be UTF-8.
     #[arg(short, long)]
     binary: bool,
+
+    /// Give up when the server is away for so long, or has not accepted everything so long after
+    /// the end of the input: seconds, or with ms, s, m or h; 10ms to 24h. Or set MLES_TIMEOUT.
+    /// [default: it goes on for as long as it takes]
+    #[arg(long, value_name = "DURATION", verbatim_doc_comment)]
+    timeout: Option<OsString>,
 }
 
 /// Print what comes on a channel, a line for each message; the history first.
 ///
-/// Who joins is told in --json alone. It ends by SIGINT, after --count messages, or when nobody
-/// reads its output.
+/// Who joins is told in --json alone. It ends by SIGINT, after --count messages, or when there
+/// is something to print and nobody reads it.
 #[derive(Parser)]
 #[command(
     name = "mles sub",
@@ -226,6 +242,11 @@ impl ClientConfig {
     ) -> Result<Option<ClientConfig>, Exit> {
         let mut args = args.skip(1);
         let command = args.next();
+        let mut check = Check {
+            mistakes: Vec::new(),
+            values: Vec::new(),
+            incomplete: false,
+        };
         let (common, uid, task) = match command.as_ref().and_then(|command| command.to_str()) {
             Some("talk") => {
                 let Talk { common, uid } = cli::parse(args)?;
@@ -239,8 +260,13 @@ impl ClientConfig {
                     (None, false, Some(path)) => Source::File(NamedFile::new("--file", path)),
                     (None, false, None) => Source::Stdin,
                 };
-                let binary = given.binary;
-                (given.common, given.uid, Task::Pub { source, binary })
+                let timeout = setting("timeout", given.timeout, "--timeout", TIMEOUT_VARIABLE, env);
+                let task = Task::Pub {
+                    source,
+                    binary: given.binary,
+                    timeout: check.duration_or(timeout, &TIMEOUTS, "none"),
+                };
+                (given.common, given.uid, task)
             }
             Some("sub") => {
                 let given: Sub = cli::parse(args)?;
@@ -262,20 +288,13 @@ impl ClientConfig {
             }
             Some(_) | None => return Ok(None),
         };
-        let mut check = Check {
-            mistakes: Vec::new(),
-            values: Vec::new(),
-            incomplete: false,
-        };
-        let variable = || env("MLES_KEY_FILE").filter(|text| !text.is_empty());
-        let file = match common.key_file {
-            Some(path) => Some((path, "--key-file")),
-            None => variable().map(|path| (path, "MLES_KEY_FILE")),
-        };
-        let file = Setting {
-            key: "key-file",
-            given: file.and_then(|(path, name)| Given::new([path], name)),
-        };
+        let file = setting(
+            "key-file",
+            common.key_file,
+            "--key-file",
+            "MLES_KEY_FILE",
+            env,
+        );
         let key = check.key(env(KEY_VARIABLE), file);
         if !check.mistakes.is_empty() {
             return Err(Exit::mistakes(&check.mistakes));
@@ -293,6 +312,26 @@ impl ClientConfig {
         }))
     }
 }
+
+/// What was written for a setting of a client; an empty variable counts as not set.
+fn setting(
+    key: &'static str,
+    option: Option<OsString>,
+    flag: &str,
+    variable: &str,
+    env: &dyn Fn(&str) -> Option<OsString>,
+) -> Setting {
+    let set = || env(variable).filter(|text| !text.is_empty());
+    let option = Given::new(option, flag);
+    let given = option.or_else(|| Given::new(set(), variable));
+    Setting { key, given }
+}
+
+/// The variable of `--timeout`.
+pub(super) const TIMEOUT_VARIABLE: &str = "MLES_TIMEOUT";
+
+/// What a job may want: at most, that it is over before the next day's.
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(86_400);
 
 #[cfg(test)]
 mod tests {
@@ -354,7 +393,12 @@ mod tests {
                 "pub wss://h -c c {options} {}",
                 if binary { "--binary" } else { "" }
             );
-            assert_eq!(task(&line), Task::Pub { source, binary }, "{line}");
+            let expected = Task::Pub {
+                source,
+                binary,
+                timeout: None,
+            };
+            assert_eq!(task(&line), expected, "{line}");
         }
         for (options, count, format, live) in [
             ("", None, Format::Lines, false),
@@ -402,6 +446,33 @@ mod tests {
                 .unwrap_err()
                 .stderr
                 .contains("empty")
+        );
+    }
+
+    #[test]
+    fn timeouts() {
+        let timeout = |options: &str, env: &[(&str, &str)]| {
+            let line = format!("pub wss://h -c c -m x {options}");
+            match load(&line, env).map(|config| config.unwrap().task) {
+                Ok(Task::Pub { timeout, .. }) => Ok(timeout),
+                Ok(task) => panic!("{task:?}"),
+                Err(exit) => Err(exit.stderr),
+            }
+        };
+        let variable = [("MLES_TIMEOUT", "2h")];
+        let hours = |count: u64| Ok(Some(Duration::from_secs(count * 3600)));
+        assert_eq!(timeout("", &[]), Ok(None));
+        assert_eq!(timeout("", &[("MLES_TIMEOUT", "")]), Ok(None));
+        assert_eq!(timeout("", &variable), hours(2));
+        assert_eq!(timeout("--timeout 24h", &variable), hours(24));
+        assert_eq!(
+            timeout("--timeout 25h", &[]),
+            Err("error: --timeout: 25h is out of range: give 10ms to 24h\n".to_owned())
+        );
+        let mistake = timeout("", &[("MLES_TIMEOUT", "soon")]).unwrap_err();
+        assert!(
+            mistake.starts_with("error: MLES_TIMEOUT: 'soon'"),
+            "{mistake}"
         );
     }
 

@@ -165,7 +165,8 @@ fn refusal(entry: &Entry, unsupported: &[String]) -> String {
         return NO_KEY_HERE.to_owned();
     }
     if unsupported.contains(key) {
-        return format!("{key}: {}", cli::NOT_SUPPORTED_YET);
+        let why = cli::not_supported_yet([key.as_str()].into_iter());
+        return format!("{key}: {why}");
     }
     if key == "config" || key == "check-config" {
         return format!("{key}: an option, and nothing for the file: give --{key}");

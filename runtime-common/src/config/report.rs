@@ -6,7 +6,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::SystemTime;
 
-use super::{CertificateFiles, Exit, KeySource, NamedFile, Read, layer, unknown_variables};
+use super::{
+    CertificateFiles, Config, Exit, KeySource, NamedFile, Obstacle, Read, layer, unknown_variables,
+};
 use crate::certificates::ending;
 use crate::tls;
 
@@ -25,13 +27,30 @@ impl Value {
             origin: one_line(origin),
         }
     }
+
+    /// What a line about it begins with, as if it were a mistake.
+    fn name(&self) -> String {
+        let Value { key, origin, .. } = self;
+        if origin == DEFAULT {
+            format!("{key} ({origin})")
+        } else if origin.starts_with("--") || origin.starts_with("MLES_") {
+            origin.clone()
+        } else {
+            format!("{origin}: {key}")
+        }
+    }
 }
 
 /// The origin of what nobody wrote.
 pub(super) const DEFAULT: &str = "default";
 
-/// Looks at everything that can be looked at without doing anything: no socket is bound, nothing is written.
-pub(super) fn check(read: Read, names: impl Iterator<Item = OsString>, now: SystemTime) -> Exit {
+/// Looks at everything that can be looked at without being noticed: nobody can connect, nothing is written.
+pub(super) fn check(
+    read: Read,
+    names: impl Iterator<Item = OsString>,
+    now: SystemTime,
+    look: &dyn Fn(&Config) -> Vec<Obstacle>,
+) -> Exit {
     let Read {
         config,
         mut mistakes,
@@ -43,6 +62,23 @@ pub(super) fn check(read: Read, names: impl Iterator<Item = OsString>, now: Syst
         .map(|name| format!("unknown environment variable {name}: see mles --help"))
         .collect();
     warnings.extend(config.warnings());
+    let mut notes = Vec::new();
+    // With a mistake in the settings it is not known what the addresses are.
+    let obstacles = match mistakes.is_empty() {
+        true => look(&config),
+        false => Vec::new(),
+    };
+    for Obstacle {
+        key,
+        what,
+        expected,
+    } in obstacles
+    {
+        let value = values.iter().find(|value| value.key == key);
+        let name = value.map_or_else(|| key.to_owned(), Value::name);
+        let to = if expected { &mut notes } else { &mut mistakes };
+        to.push(format!("{name}: {what}"));
+    }
     // What has no path is a mistake that was already told.
     let named = |file: &NamedFile| !file.path.as_os_str().is_empty();
     if let KeySource::File(file) = &config.key
@@ -82,7 +118,7 @@ pub(super) fn check(read: Read, names: impl Iterator<Item = OsString>, now: Syst
     Exit {
         code: if mistakes.is_empty() { 0 } else { 2 },
         stdout: table(values),
-        stderr: lines("warning", &warnings) + &lines("error", &mistakes),
+        stderr: lines("note", &notes) + &lines("warning", &warnings) + &lines("error", &mistakes),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is merged, and every refusal in full.
+//! What is merged, and what is made of it.
 
 use super::*;
 use crate::test_dir::TestDir;
@@ -7,14 +7,17 @@ use mles_sansio::Key;
 mod check_config;
 mod example;
 mod mistakes;
+mod refusals;
+mod warnings;
 
 fn load_os(args: &[OsString], env: &[(&str, OsString)]) -> Result<Config, Exit> {
     let args = std::iter::once("mles".into()).chain(args.iter().cloned());
-    Config::load(args, &|name| {
+    let env = |name: &str| {
         env.iter()
             .find(|(key, _)| *key == name)
             .map(|(_, value)| value.clone())
-    })
+    };
+    Config::load(args, &env, &|_| Vec::new())
 }
 
 fn load(args: &str, env: &[(&str, &str)]) -> Result<Config, Exit> {
@@ -35,13 +38,6 @@ fn mistakes(result: Result<Config, Exit>) -> Vec<String> {
         .map(|line| line.strip_prefix("error: ").unwrap().to_owned())
         .collect()
 }
-
-/// Arguments, environment, the one line of the refusal.
-type Case = (
-    &'static str,
-    &'static [(&'static str, &'static str)],
-    String,
-);
 
 #[test]
 fn defaults() {
@@ -288,192 +284,10 @@ fn a_small_total_bounds_the_default_of_a_channel() {
 }
 
 #[test]
-fn refusals_in_full() {
-    let not_a_duration =
-        "is not a duration: give seconds, or a whole number with ms, s, m or h, such as 10s";
-    let not_a_size =
-        "is not a size: give bytes, or a whole number with KiB, MiB or GiB, such as 8MiB";
-    let different =
-        "don't match, 2 and 1: give one private key for each certificate, in the same order";
-    let table: [Case; 29] = [
-        ("--limit x", &[], "--limit: 'x' is not a whole number: give 0 to 1000000".into()),
-        ("-l -1", &[], "--limit: '-1' is not a whole number: give 0 to 1000000".into()),
-        ("-l 1000001", &[], "--limit: 1000001 is out of range: give 0 to 1000000".into()),
-        ("", &[("MLES_LIMIT", "x")], "MLES_LIMIT: 'x' is not a whole number: give 0 to 1000000".into()),
-        ("-p 65536", &[], "--port: 65536 is out of range: give 0 to 65535".into()),
-        ("-f 0", &[], "--filelimit: 0 is out of range: give 1 to 1000000".into()),
-        ("--max-sessions 0", &[], "--max-sessions: 0 is out of range: give 1 to 10000000".into()),
-        ("--rate-limit 1000001", &[], "--rate-limit: 1000001 is out of range: give 0 to 1000000".into()),
-        ("--threads 65", &[], "--threads: 65 is out of range: give 1 to 64".into()),
-        (
-            "--metrics localhost",
-            &[],
-            "--metrics: 'localhost' is not an address: give PORT, IP or IP:PORT, such as 8078, 127.0.0.1:8078 or [::1]:8078".into(),
-        ),
-        ("--per-ip-limit x", &[], "--per-ip-limit: 'x' is not a whole number: give 0 to 1000000".into()),
-        ("--outbox 0", &[], "--outbox: 0 is out of range: give 4KiB to 1GiB".into()),
-        ("--outbox big", &[], format!("--outbox: 'big' {not_a_size}")),
-        ("--max-message 2G", &[], "--max-message: 2G is out of range: give 4KiB to 1GiB".into()),
-        ("--history-bytes 1025G", &[], "--history-bytes: 1025G is out of range: give 0 to 1024GiB".into()),
-        (
-            "--history-channel-bytes 65MiB",
-            &[],
-            "--history-channel-bytes: 65MiB is more than --history-bytes, which is 64MiB (default): lower it, or raise --history-bytes".into(),
-        ),
-        ("--replay-timeout 0", &[], "--replay-timeout: 0 is out of range: give 10ms to 1h".into()),
-        ("--handshake-timeout 2h", &[], "--handshake-timeout: 2h is out of range: give 10ms to 1h".into()),
-        ("--header-timeout 5ms", &[], "--header-timeout: 5ms is out of range: give 10ms to 1h".into()),
-        ("--ping-interval 0s", &[], "--ping-interval: 0s is out of range: give 10ms to 1h".into()),
-        ("", &[("MLES_PROBE_TIMEOUT", "soon")], format!("MLES_PROBE_TIMEOUT: 'soon' {not_a_duration}")),
-        ("--tls-cert c", &[], "--tls-cert needs the private key too: add --tls-key FILE".into()),
-        ("", &[("MLES_TLS_KEY", "k")], "MLES_TLS_KEY needs the certificate too: add --tls-cert FILE".into()),
-        (
-            "--tls-cert c --tls-key k --tls-cert d",
-            &[],
-            format!("--tls-cert and --tls-key {different}"),
-        ),
-        (
-            "--tls-key k",
-            &[("MLES_TLS_CERT", "c, d")],
-            format!("MLES_TLS_CERT and --tls-key {different}"),
-        ),
-        ("", &[("MLES_KEY", "")], "MLES_KEY is empty: set it to the shared key, or unset it".into()),
-        ("--key-file f", &[("MLES_KEY", "s")], "MLES_KEY and --key-file are both given: keep one of them".into()),
-        (
-            "",
-            &[("MLES_KEY_FILE", "f"), ("MLES_KEY", "")],
-            "MLES_KEY and MLES_KEY_FILE are both given: keep one of them".into(),
-        ),
-        (
-            "-w www -d example.org",
-            &[],
-            "--domains, --wwwroot: not supported yet; leave out, and give your own certificate with --tls-cert and --tls-key".into(),
-        ),
-    ];
-    for (args, env, expected) in table {
-        assert_eq!(mistakes(load(args, env)), [expected], "{args} {env:?}");
-    }
-}
-
-#[test]
-fn refuses_empty_file_names_and_text_that_is_not_utf8() {
-    for flag in ["--tls-cert", "--tls-key", "--key-file"] {
-        let files = ["--tls-cert=c", "--tls-key=k"]
-            .into_iter()
-            .filter(|file| !file.starts_with(flag));
-        let args: Vec<OsString> = files
-            .map(Into::into)
-            .chain([flag.into(), OsString::new()])
-            .collect();
-        assert_eq!(
-            mistakes(load_os(&args, &[])),
-            [format!(
-                "{flag}: the file's name is empty: give one, or leave the setting out"
-            )]
-        );
-    }
-    let odd = <OsString as std::os::unix::ffi::OsStringExt>::from_vec(vec![b'5', 0xff]);
-    assert_eq!(
-        mistakes(load_os(&[], &[("MLES_LIMIT", odd.clone())])),
-        ["MLES_LIMIT: not valid UTF-8: give text"]
-    );
-    assert_eq!(
-        mistakes(load_os(&["--limit".into(), odd.clone()], &[])),
-        ["--limit: not valid UTF-8: give text"]
-    );
-    // A key is bytes: it is taken as it is, never dropped.
-    let config = load_os(&[], &[("MLES_KEY", odd)]).unwrap();
-    assert_eq!(config.key.read(), Ok(Key::new(b"5\xff")));
-}
-
-#[test]
-fn all_mistakes_at_once() {
-    let lines = mistakes(load(
-        "-r -l x --outbox 0 --listen localhost,8077",
-        &[("MLES_KEY", "")],
-    ));
-    assert_eq!(
-        lines,
-        [
-            "--redirect: not supported yet; leave out, and give your own certificate with --tls-cert and --tls-key",
-            "--listen: 'localhost' is not an address: give IP or IP:PORT, such as 127.0.0.1, 0.0.0.0:8077 or [::1]:8077",
-            "--listen: '8077' is not an address: give IP or IP:PORT, such as 127.0.0.1, 0.0.0.0:8077 or [::1]:8077",
-            "MLES_KEY is empty: set it to the shared key, or unset it",
-            "--limit: 'x' is not a whole number: give 0 to 1000000",
-            "--outbox: 0 is out of range: give 4KiB to 1GiB",
-        ]
-    );
-}
-
-#[test]
 fn the_key_comes_from_the_environment_and_stays_hidden() {
     let config = load("", &[("MLES_KEY", "mles-devel-frank")]).unwrap();
     assert_eq!(config.key.read(), Ok(Key::new(b"mles-devel-frank")));
     assert!(!format!("{config:?}").contains("frank"));
-}
-
-#[test]
-fn warns_where_local_mode_is_widened() {
-    let reach = "other machines can connect, but the certificate was made for this one and nobody else trusts it; \
-        for others give --tls-cert and --tls-key";
-    let open = "without a shared key (MLES_KEY or --key-file) whoever connects may join";
-    let warnings = |args, env: &[(&str, &str)]| load(args, env).unwrap().warnings();
-    assert_eq!(
-        warnings("--listen 0.0.0.0 --listen ::1", &[]),
-        [format!("0.0.0.0:8077: {reach}; {open}")]
-    );
-    assert_eq!(
-        warnings("--listen ::,10.0.0.1:1", &[("MLES_KEY", "s")]),
-        [format!("[::]:8077, 10.0.0.1:1: {reach}")]
-    );
-    assert_eq!(
-        warnings("--listen 127.1.2.3,::1,[::ffff:127.0.0.1]", &[]),
-        Vec::<String>::new()
-    );
-    assert_eq!(
-        warnings("--listen 0.0.0.0 --tls-cert c --tls-key k", &[]),
-        Vec::<String>::new()
-    );
-}
-
-#[test]
-fn warns_where_others_can_read_the_metrics() {
-    let warnings = |args| load(args, &[]).unwrap().warnings();
-    for args in [
-        "",
-        "--metrics 1",
-        "--metrics ::1",
-        "--metrics [::ffff:127.0.0.1]:1",
-    ] {
-        assert_eq!(warnings(args), Vec::<String>::new(), "{args}");
-    }
-    let warning = "--metrics 0.0.0.0:8078: other machines can read the metrics, without encryption or a key; \
-        give a loopback address, or have a firewall keep others out";
-    assert_eq!(warnings("--metrics 0.0.0.0"), [warning]);
-    assert_eq!(
-        warnings("--metrics 0.0.0.0 --tls-cert c --tls-key k"),
-        [warning]
-    );
-    assert_eq!(warnings("--metrics [::] --listen 0.0.0.0").len(), 2);
-}
-
-#[test]
-fn unknown_variables_are_listed() {
-    let names = [
-        "PATH",
-        "MLES_LIMITS",
-        "MLES_KEY",
-        "MLES_LIMIT",
-        "MLES_",
-        "XMLES_A",
-        "mles_limit",
-        "MLES_DOMAINS",
-        "MLES_CONFIG",
-    ];
-    assert_eq!(
-        unknown_variables(names.into_iter().map(OsString::from)),
-        ["MLES_", "MLES_DOMAINS", "MLES_LIMITS"]
-    );
 }
 
 #[test]

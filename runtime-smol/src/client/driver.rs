@@ -3,13 +3,15 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use async_tungstenite::{WebSocketReceiver, WebSocketSender, WebSocketStream};
 use mles_sansio::client::{Client, ClientAction, ClientEvent, ClientNotice, End, Goodbye};
-use mles_sansio::{ConnId, Frame, Kind, Now};
+use mles_sansio::{ConnId, Frame, Kind};
 use smol::Timer;
 use smol::channel::{Receiver, Sender};
 use smol::stream::Stream as _;
@@ -17,6 +19,7 @@ use smol::stream::Stream as _;
 use super::Event;
 use super::cork::Cork;
 use super::dial::{DialError, Dialer, Stream};
+use crate::clock::{Alarm, Clock};
 
 /// What a user wants.
 #[derive(Debug)]
@@ -31,7 +34,9 @@ pub(crate) struct Driver {
     machine: Client,
     dialer: Dialer,
     receive: bool,
-    start: Instant,
+    clock: Clock,
+    /// Messages that are accepted, for the user to look at.
+    accepted: Arc<AtomicU64>,
     commands: Pin<Box<Receiver<Command>>>,
     /// A message that the machine has no room for; until it has, no further command is taken.
     refused: Option<Frame>,
@@ -39,8 +44,7 @@ pub(crate) struct Driver {
     /// Events for which there was no room; until there is, nothing is read.
     held: VecDeque<Event>,
     handing: Option<Boxed<()>>,
-    timer: Timer,
-    armed: Option<Instant>,
+    alarm: Alarm,
     link: Link,
     /// Why the last dial failed.
     failure: String,
@@ -83,6 +87,7 @@ impl Driver {
         machine: Client,
         dialer: Dialer,
         receive: bool,
+        accepted: Arc<AtomicU64>,
         commands: Receiver<Command>,
         events: Sender<Event>,
     ) -> Self {
@@ -90,14 +95,14 @@ impl Driver {
             machine,
             dialer,
             receive,
-            start: Instant::now(),
+            clock: Clock::new(),
+            accepted,
             commands: Box::pin(commands),
             refused: None,
             events,
             held: VecDeque::new(),
             handing: None,
-            timer: Timer::never(),
-            armed: None,
+            alarm: Alarm::default(),
             link: Link::None,
             failure: String::new(),
             ended: false,
@@ -163,7 +168,8 @@ impl Driver {
                 Poll::Pending
             };
         }
-        if let Poll::Ready(()) = self.poll_timer(cx) {
+        let next = self.machine.next_timeout().map(|at| self.clock.at(at));
+        if self.alarm.is_due(next, cx) {
             return Poll::Ready(Happened::Event(ClientEvent::Timeout));
         }
         // In turn, so that neither who sends without end nor who receives without end keeps out the other.
@@ -225,20 +231,6 @@ impl Driver {
         }
     }
 
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let at = self.machine.next_timeout();
-        let at = at.map(|at| self.start + Duration::from_micros(at.as_micros()));
-        if self.armed != at {
-            self.armed = at;
-            self.timer = at.map_or_else(Timer::never, Timer::at);
-        }
-        let fired = Pin::new(&mut self.timer).poll(cx).map(drop);
-        if fired.is_ready() {
-            self.armed = None;
-        }
-        fired
-    }
-
     fn received(&mut self, conn: ConnId, message: Option<Message>) {
         let how = match message {
             Some(Message::Text(text)) => {
@@ -276,8 +268,11 @@ impl Driver {
     }
 
     fn handle(&mut self, event: ClientEvent) {
-        let now = self.now();
+        let now = self.clock.now();
         let actions: Vec<_> = self.machine.handle(now, event).collect();
+        // Before anything is told that follows from it.
+        let accepted = self.machine.accepted();
+        self.accepted.store(accepted, Ordering::Relaxed);
         for action in actions {
             self.execute(action);
         }
@@ -373,17 +368,6 @@ impl Driver {
             && open.conn == conn
         {
             open.outbox.push(message);
-        }
-    }
-
-    fn now(&self) -> Now {
-        let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
-        let unix = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Now {
-            mono: mles_sansio::Instant::from_micros(micros(self.start.elapsed())),
-            unix: micros(unix),
         }
     }
 }

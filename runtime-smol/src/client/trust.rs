@@ -103,11 +103,34 @@ impl Trust {
 /// What to say of a certificate that was not accepted.
 pub(crate) fn refusal(error: &CertificateError) -> String {
     use CertificateError as E;
+    if let E::NotValidForNameContext { presented, .. } = error {
+        // They come as DnsName("mles.example"), in a certificate that is trusted otherwise, and may be many.
+        let names: Vec<_> = presented
+            .iter()
+            .take(5)
+            .map(|name| name.split('"').nth(1).unwrap_or(name).escape_default())
+            .map(|name| name.to_string())
+            .collect();
+        let names = names.join(", ");
+        return format!(
+            "the server's certificate is for other names ({names}): use one of them in the address, or give --fingerprint"
+        );
+    }
+    // rustls keeps webpki's error for itself.
+    let authority = || format!("{error:?}").contains("CaUsedAsEndEntity");
     let what = if matches!(error, E::UnknownIssuer) {
         "is not of an authority that this machine trusts: give --ca FILE, or --fingerprint with what the server prints"
+    } else if matches!(
+        error,
+        E::BadSignature | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
+    ) {
+        // The authority was found by its name.
+        "names an authority that is known here with another key: give --ca the server's FILE of today, or --fingerprint with what the server prints"
+    } else if authority() {
+        "is one of an authority (CA:TRUE), which a server's must not be: give the same file as --ca, or --fingerprint"
     } else if matches!(error, E::ApplicationVerificationFailure) {
         "has another fingerprint: check --fingerprint, and whether this is the right server"
-    } else if matches!(error, E::NotValidForName | E::NotValidForNameContext { .. }) {
+    } else if matches!(error, E::NotValidForName) {
         "is for other names: use one of them in the address, or give --fingerprint"
     } else if matches!(error, E::Expired | E::ExpiredContext { .. }) {
         "has expired: tell who runs it"
@@ -196,6 +219,43 @@ impl ServerCertVerifier for Verifier {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refusals_say_what_to_do() {
+        let authority = rustls::OtherError(Arc::new(webpki_like::CaUsedAsEndEntity));
+        for (error, what) in [
+            (
+                CertificateError::NotValidForNameContext {
+                    expected: ServerName::try_from("localhost").unwrap(),
+                    presented: vec!["DnsName(\"mles.example\")".into(), "10.0.0.1".into()],
+                },
+                "for other names (mles.example, 10.0.0.1): use one",
+            ),
+            (
+                CertificateError::BadSignature,
+                "known here with another key",
+            ),
+            (
+                CertificateError::Other(authority),
+                "give the same file as --ca",
+            ),
+        ] {
+            let line = refusal(&error);
+            assert!(line.contains(what), "{line}");
+        }
+    }
+
+    /// What stands for an error of webpki's.
+    mod webpki_like {
+        #[derive(Debug)]
+        pub(super) struct CaUsedAsEndEntity;
+        impl std::fmt::Display for CaUsedAsEndEntity {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("CaUsedAsEndEntity")
+            }
+        }
+        impl std::error::Error for CaUsedAsEndEntity {}
+    }
 
     #[test]
     fn fingerprints() {

@@ -11,12 +11,14 @@ pub(super) fn lines() -> Receiver<Result<Vec<u8>, String>> {
         let mut stdin = io::stdin().lock();
         loop {
             let mut line = Vec::new();
-            let item = match stdin.read_until(b'\n', &mut line) {
+            let read = stdin.read_until(b'\n', &mut line);
+            // Without a line end it was the input's end, which a terminal does not tell a second time.
+            let last = !line.ends_with(b"\n");
+            let item = match read {
                 Ok(0) => return,
                 Ok(_) => Ok(without_end(line)),
                 Err(error) => Err(format!("can't read stdin: {error}")),
             };
-            let last = item.is_err();
             if give.send_blocking(item).is_err() || last {
                 return;
             }

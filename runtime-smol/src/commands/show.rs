@@ -21,6 +21,11 @@ pub(super) fn harmless(text: &str) -> String {
     shown
 }
 
+/// The same on one line.
+pub(super) fn one_line(text: &str) -> String {
+    harmless(text).replace('\n', "\\n")
+}
+
 /// A frame as a line of JSON.
 pub(super) fn json(delivery: &Delivery) -> String {
     let replay = delivery.age == Age::History;
@@ -65,6 +70,7 @@ mod tests {
         let hostile = "a\x1b[2J\r\u{7f}\u{9b}b\u{202e}c\td\ne \u{e9}\u{1f44d}";
         let expected = "a\\u{1b}[2J\\u{d}\\u{7f}\\u{9b}b\\u{202e}c\td\ne \u{e9}\u{1f44d}";
         assert_eq!(harmless(hostile), expected);
+        assert_eq!(one_line("a\nb\x1b"), "a\\nb\\u{1b}");
         assert_eq!(
             quoted("\"\\\n\u{1}\u{2028}\u{e9}"),
             "\"\\\"\\\\\\n\\u0001\\u2028\u{e9}\""

@@ -1,5 +1,6 @@
 //! `mles talk`: a conversation.
 
+use std::cell::Cell;
 use std::future::pending;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ pub(super) async fn run(url: &str, options: Options) -> Result<ExitCode, String>
     let state = State::new(url);
     let terminal = io::stdout().is_terminal();
     let typed = io::stdin().is_terminal();
+    let given = Cell::new(0_u64);
     let feed = async {
         let stdin = input::lines();
         while let Ok(Ok(line)) = stdin.recv().await {
@@ -22,11 +24,10 @@ pub(super) async fn run(url: &str, options: Options) -> Result<ExitCode, String>
                 continue;
             }
             match String::from_utf8(line) {
-                Ok(text) => {
-                    if let Err(why) = client.send(Frame::text(text)).await {
-                        say(&format!("mles: not sent: {why}"));
-                    }
-                }
+                Ok(text) => match client.send(Frame::text(text)).await {
+                    Ok(()) => given.set(given.get() + 1),
+                    Err(why) => say(&format!("mles: not sent: {why}")),
+                },
                 Err(_) => say("mles: not sent: the line is not UTF-8"),
             }
         }
@@ -46,7 +47,6 @@ pub(super) async fn run(url: &str, options: Options) -> Result<ExitCode, String>
                 }
                 Some(Event::Connected) if !greeted => {
                     greeted = true;
-                    let (uid, channel) = (show::harmless(&uid), show::harmless(&channel));
                     say(&format!("mles: connected to {url}, {uid} on {channel}"));
                 }
                 Some(Event::CaughtUp { resent }) => {
@@ -65,7 +65,15 @@ pub(super) async fn run(url: &str, options: Options) -> Result<ExitCode, String>
     let stop = async {
         interrupted().await;
         leave(&client).await;
-        Ok(ExitCode::SUCCESS)
+        match given.get().saturating_sub(client.accepted()) {
+            0 => Ok(ExitCode::SUCCESS),
+            lines => {
+                say(&format!(
+                    "error: {lines} lines are not known to be accepted"
+                ));
+                Ok(ExitCode::from(3))
+            }
+        }
     };
     or(or(converse, stop), feed).await
 }
@@ -88,7 +96,7 @@ fn print(delivery: &Delivery, terminal: bool) -> io::Result<()> {
     };
     match (&delivery.joined, delivery.frame.kind) {
         (Some(uid), _) => {
-            let uid = show::harmless(uid).replace('\n', "\\n");
+            let uid = show::one_line(uid);
             writeln!(
                 out,
                 "* {uid} has joined{}",

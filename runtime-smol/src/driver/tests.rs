@@ -15,9 +15,11 @@ use runtime_common::config::Config;
 use runtime_common::{local_certificate::local_certificate, tls};
 use rustls::crypto::ring::default_provider;
 use rustls::{ClientConfig, RootCertStore};
+use smol::future::yield_now;
 use smol::{Async, LocalExecutor, Task};
 
 use super::*;
+use crate::io_thread::{Batch, READ_MAX};
 
 /// A stream that panics when it is read, once it is armed.
 struct Trap {
@@ -93,6 +95,30 @@ fn a_task_that_ends_leaves_nothing() {
     });
 }
 
+/// When as much was read as one batch may hold, a connection waits without asking again, and reads on
+/// when the batch is taken.
+#[test]
+fn a_connection_reads_on_when_the_batch_is_taken() {
+    let io = Rc::new(Io::new(0, &config()));
+    let executor = LocalExecutor::new();
+    smol::block_on(executor.run(async {
+        let (_task, mut client) = session(&executor, &io, &Rc::default()).await;
+        assert!(matches!(event(&io).await, Event::Opened { .. }));
+        io.has_read(READ_MAX);
+        client.write_all(BEGINNING).await.unwrap();
+        client.flush().await.unwrap();
+        while io.waiting() == 0 {
+            yield_now().await;
+        }
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        assert_eq!((io.waiting(), io.unfinished()), (1, 0));
+        assert!(matches!(event(&io).await, Event::Heard { .. }));
+        assert!(io.waiting() == 0 && io.unfinished() > 0);
+    }));
+}
+
 /// A session of its own task, and its client.
 async fn session<'a>(
     executor: &LocalExecutor<'a>,
@@ -142,14 +168,16 @@ async fn session<'a>(
 
 /// The default one.
 fn config() -> Config {
-    Config::load(["mles".into()].into_iter(), &|_| None).unwrap()
+    Config::load(["mles".into()].into_iter(), &|_| None, &|_| Vec::new()).unwrap()
 }
 
 /// What happens next.
 async fn event(io: &Io) -> Event {
     let next = poll_fn(|cx| {
         io.wakes(cx.waker());
-        match &io.take().events[..] {
+        let mut taken = Batch::default();
+        io.take(&mut taken);
+        match &taken.events[..] {
             [] => Poll::Pending,
             [event] => Poll::Ready(event.clone()),
             events => panic!("one at a time: {events:?}"),

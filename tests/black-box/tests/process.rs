@@ -12,6 +12,7 @@ suite! {
     help_and_version,
     variables_and_options,
     what_is_logged,
+    a_level_that_is_none,
     the_port_it_has,
     several_addresses,
     too_few_descriptors,
@@ -199,6 +200,23 @@ fn what_is_logged(binary: &Binary) {
         assert!(!lines.contains("a certain m"), "{lines}");
         let known = lines.contains("a certain person") && lines.contains("a certain place");
         assert_eq!(known, level != "info", "{lines}");
+    }
+}
+
+/// A word that is no level does not silence the log.
+fn a_level_that_is_none(binary: &Binary) {
+    for (wish, known) in [
+        ("warning", false),
+        ("info,mles=loud", false),
+        ("info", true),
+        ("warn,mles=info", true),
+    ] {
+        let lines = Server::start(binary, &[], &[("RUST_LOG", wish)])
+            .stop()
+            .stderr;
+        let has = |part| lines.iter().any(|line| line.contains(part));
+        assert!(has("stopping"), "{wish}: {lines:?}");
+        assert_eq!(has("RUST_LOG is not understood"), !known, "{lines:?}");
     }
 }
 

@@ -10,6 +10,10 @@ use super::*;
 const NOW: Duration = Duration::from_secs(1_893_326_400);
 
 fn check(args: &str, env: &[(&str, &str)]) -> Exit {
+    check_with(args, env, &|_| Vec::new())
+}
+
+fn check_with(args: &str, env: &[(&str, &str)], look: &dyn Fn(&Config) -> Vec<Obstacle>) -> Exit {
     let args = format!("mles --check-config {args}");
     let read = Config::read(args.split_whitespace().map(OsString::from), &|name| {
         let value = env.iter().find(|(key, _)| *key == name);
@@ -20,6 +24,7 @@ fn check(args: &str, env: &[(&str, &str)]) -> Exit {
         read.unwrap_or_else(|exit| panic!("{}", exit.stderr)),
         names,
         SystemTime::UNIX_EPOCH + NOW,
+        look,
     )
 }
 
@@ -238,4 +243,42 @@ fn names_of_files_in_the_file() {
     assert_eq!(row(&exit, "tls-key").0, "/k.pem, /l.pem");
     assert_eq!(row(&exit, "key-file").0, "f");
     assert_eq!(row(&exit, "key"), ("set".into(), "key-file".into()));
+}
+
+/// Each says where the setting was written. A port in use is no mistake; and where there is one in the settings,
+/// the addresses are not looked at.
+#[test]
+fn addresses() {
+    let obstacle = |key, expected| Obstacle {
+        key,
+        what: format!("{key} can't be"),
+        expected,
+    };
+    let in_use = |_: &Config| vec![obstacle("port", true)];
+    let impossible = |_: &Config| vec![obstacle("listen", false), obstacle("metrics", false)];
+    let dir = TestDir::new();
+    let path = dir.file("m.toml", "listen = '::1'\n").display().to_string();
+    let file = format!("--config {path}");
+    let in_file = format!(
+        "error: {path}:1: listen: listen can't be\nerror: MLES_METRICS: metrics can't be\n"
+    );
+    let both = "error: listen (default): listen can't be\nerror: --metrics: metrics can't be\n";
+    type Look<'a> = &'a dyn Fn(&Config) -> Vec<Obstacle>;
+    let table: [(&str, &[_], Look<'_>, u8, &str); 5] = [
+        ("", &[], &in_use, 0, "note: port (default): port can't be\n"),
+        ("-p 1", &[], &in_use, 0, "note: --port: port can't be\n"),
+        ("--metrics 1", &[], &impossible, 2, both),
+        (&file, &[("MLES_METRICS", "1")], &impossible, 2, &in_file),
+        (
+            "-p x",
+            &[],
+            &impossible,
+            2,
+            "error: --port: 'x' is not a whole number: give 0 to 65535\n",
+        ),
+    ];
+    for (args, env, look, code, stderr) in table {
+        let exit = check_with(args, env, look);
+        assert_eq!((exit.code, &exit.stderr[..]), (code, stderr), "{args}");
+    }
 }

@@ -9,6 +9,7 @@ use black_box::{Binary, Ended, Message, Server, Tool};
 mod receiving;
 mod refusals;
 mod sending;
+mod talking;
 
 fn url(server: &Server) -> String {
     format!("wss://localhost:{}", server.address().port())

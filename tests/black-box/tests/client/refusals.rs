@@ -42,7 +42,13 @@ fn what_goes_wrong(binary: &Binary) {
         assert_fails(&tool.wait(), part);
     }
     let channel = "c".repeat(5000);
-    for (channel, part) in [("", "must not be empty"), (&channel, "too big")] {
+    for (channel, part) in [
+        (
+            "",
+            "error: these names can't be used: uid and channel must not be empty",
+        ),
+        (&channel, "too big"),
+    ] {
         let mut tool = Tool::start(binary, &["sub", &url, "-c", channel, "--insecure"], &[]);
         assert_fails(&tool.wait(), part);
     }

@@ -13,9 +13,12 @@ suite! {
     one_message,
     ten_thousand_lines,
     a_line_that_breaks,
+    a_server_that_comes_later,
     a_server_that_is_killed,
     a_server_that_restarts,
     a_server_that_does_not_answer,
+    a_server_that_stays_away,
+    a_server_that_hangs,
 }
 
 /// M1.1, X1.4: from the command line, from stdin, from a file; empty and of several lines.
@@ -141,6 +144,31 @@ fn a_line_that_breaks(binary: &Binary) {
     );
 }
 
+/// With `--retry` the first connection may take its time; it is not told of as a second one.
+fn a_server_that_comes_later(binary: &Binary) {
+    let server = Server::start(binary, &[], &[]);
+    let (url, port) = (url(&server), port(&server));
+    server.stop();
+    let args = [
+        "pub",
+        &url,
+        "-c",
+        "c",
+        "--insecure",
+        "--retry",
+        "-m",
+        "late",
+    ];
+    let mut tool = Tool::start(binary, &args, &[]);
+    tool.stderr().wait_for("trying again in").unwrap();
+    let server = Server::start(binary, &["--port", &port], &[]);
+    let ended = tool.wait();
+    assert_eq!(code(&ended), Some(0), "{ended:?}");
+    let said = format!("mles: connected to {url}");
+    assert!(ended.stderr.contains(&said), "{ended:?}");
+    assert_eq!(history(&server), ["late"]);
+}
+
 /// A server that is killed has accepted some and remembers nothing: everything that it did not confirm is sent to
 /// the next one, in order.
 fn a_server_that_is_killed(binary: &Binary) {
@@ -233,5 +261,55 @@ fn a_server_that_does_not_answer(binary: &Binary) {
     assert!(
         last.contains("1 messages may not have reached it"),
         "{last}"
+    );
+}
+
+/// A job that is to end has an end, says what was not sent, and fails.
+fn a_server_that_stays_away(binary: &Binary) {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = format!("wss://127.0.0.1:{}", closed.local_addr().unwrap().port());
+    drop(closed);
+    let args = ["pub", &nobody, "-cc", "--insecure", "--retry", "-mx"];
+    let ended = Tool::start(binary, &args, &[("MLES_TIMEOUT", "300ms")]).wait();
+    assert_eq!(code(&ended), Some(1), "{ended:?}");
+    assert!(ended.stderr[0].contains("nobody listens at"), "{ended:?}");
+    assert_eq!(
+        ended.stderr.last().unwrap(),
+        "error: gave up after 300ms (--timeout): 1 of 1 messages are not sent"
+    );
+    // Later, in the middle of the input.
+    let server = Server::start(binary, &[], &[]);
+    let url = url(&server);
+    let args = ["pub", &url, "-cc", "--insecure", "-l", "--timeout=3s"];
+    let mut tool = Tool::start(binary, &args, &[]);
+    let mut alice = server.join("alice", "c");
+    tool.write(&numbers(1..=10));
+    while alice.recv() != Message::text("10") {}
+    server.signal(Signal::KILL);
+    let line = tool.stderr().wait_for("gave up").unwrap();
+    assert_eq!(
+        line,
+        "error: gave up after 3s (--timeout): 10 of 10 messages are not known to be accepted, \
+         and the rest of stdin was not read"
+    );
+    assert_eq!(code(&tool.wait()), Some(3));
+}
+
+/// One that takes everything and confirms nothing.
+fn a_server_that_hangs(binary: &Binary) {
+    let server = Server::start(binary, &[], &[]);
+    let url = url(&server);
+    let args = ["pub", &url, "-cc", "--insecure", "-l", "--timeout=3s"];
+    let mut tool = Tool::start(binary, &args, &[]);
+    let mut alice = server.join("alice", "c");
+    tool.write("one\n");
+    while alice.recv() != Message::text("one") {}
+    server.signal(Signal::STOP);
+    tool.write("two\n");
+    let ended = tool.wait();
+    assert_eq!(code(&ended), Some(3), "{ended:?}");
+    assert_eq!(
+        ended.stderr,
+        ["error: gave up after 3s (--timeout): 2 of 2 messages are not known to be accepted"]
     );
 }

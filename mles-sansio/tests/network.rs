@@ -8,7 +8,7 @@ mod net;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use mles_sansio::{Config, Entry, Event, Frame, NodeId, Seed, peering};
+use mles_sansio::{Config, Entry, Event, Frame, NodeId, Notice, Seed, Violation, peering};
 use net::{Net, Party};
 use proptest::prelude::*;
 
@@ -16,8 +16,15 @@ use proptest::prelude::*;
 struct World {
     /// For each node its peers.
     lists: Vec<Vec<usize>>,
-    limit: usize,
+    /// What each history keeps.
+    limits: Vec<usize>,
     link_bytes: u64,
+    /// Bytes of all histories of a node, and origins that a channel remembers: with little of either the
+    /// network may forget, but repeats nothing.
+    history_bytes: u64,
+    origins: usize,
+    /// How long interest lingers, in milliseconds.
+    linger: u64,
     /// How far each clock is ahead, in seconds.
     offsets: Vec<i64>,
     seed: u8,
@@ -55,6 +62,11 @@ enum Step {
     Restart {
         host: u8,
     },
+    /// The clock of a host is so many seconds ahead from now on.
+    Clock {
+        host: u8,
+        ahead: i16,
+    },
     /// Hosts whose bit is set do not reach the others.
     Split {
         hosts: u8,
@@ -70,18 +82,28 @@ fn worlds() -> impl Strategy<Value = World> {
             list
         });
         let lists = proptest::collection::vec(list, count);
-        let limit = prop_oneof![1 => Just(0), 1 => Just(1), 2 => Just(3), 4 => Just(200)];
+        let limit = prop_oneof![1 => Just(0), 1 => Just(1), 2 => Just(3), 4 => Just(200_usize)];
+        let other = prop_oneof![9 => Just(None), 1 => (0..4_usize).prop_map(Some)];
+        let limits = (limit, proptest::collection::vec(other, count)).prop_map(|(limit, others)| {
+            let limits = others.into_iter().map(|other| other.unwrap_or(limit));
+            limits.collect::<Vec<usize>>()
+        });
         let link_bytes = prop_oneof![1 => Just(1), 1 => Just(300), 2 => Just(4 << 20)];
+        let history_bytes = prop_oneof![1 => Just(2_000), 7 => Just(64 << 20)];
+        let origins = prop_oneof![1 => Just(2), 7 => Just(256)];
+        let linger = prop_oneof![Just(0), Just(1_000), Just(600_000)];
         let offsets = proptest::collection::vec(-250..250_i64, count);
-        (lists, limit, link_bytes, offsets, any::<u8>()).prop_map(
-            |(lists, limit, link_bytes, offsets, seed)| World {
-                lists,
-                limit,
-                link_bytes,
-                offsets,
-                seed,
-            },
-        )
+        let bounds = (limits, link_bytes, history_bytes, origins, linger);
+        (lists, bounds, offsets, any::<u8>()).prop_map(|(lists, bounds, offsets, seed)| World {
+            lists,
+            limits: bounds.0,
+            link_bytes: bounds.1,
+            history_bytes: bounds.2,
+            origins: bounds.3,
+            linger: bounds.4,
+            offsets,
+            seed,
+        })
     })
 }
 
@@ -96,6 +118,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => any::<u8>().prop_map(|wire| Step::Cut { wire }),
         2 => (any::<u8>(), any::<bool>()).prop_map(|(wire, side)| Step::Stall { wire, side }),
         1 => any::<u8>().prop_map(|host| Step::Restart { host }),
+        1 => (any::<u8>(), -250..250_i16).prop_map(|(host, ahead)| Step::Clock { host, ahead }),
         1 => any::<u8>().prop_map(|hosts| Step::Split { hosts }),
         1 => Just(Step::Heal),
     ];
@@ -118,10 +141,14 @@ impl Run {
             let peering = peering::Config {
                 open: true,
                 link_bytes: world.link_bytes,
+                origins: world.origins,
+                linger: Duration::from_millis(world.linger),
                 ..peering::Config::default()
             };
             let config = Config {
-                history_limit: world.limit,
+                history_limit: world.limits[host],
+                history_bytes: world.history_bytes,
+                history_channel_bytes: world.history_bytes / 4,
                 store_history: true,
                 peering,
                 ..Config::default()
@@ -212,6 +239,9 @@ impl Run {
                 let list = self.world.lists[host].clone();
                 self.net.restart(host, &seed, &list);
             }
+            Step::Clock { host, ahead } => {
+                self.net.set_clock(usize::from(host) % hosts, i64::from(ahead) * 1_000_000);
+            }
             Step::Split { hosts } => {
                 self.split = hosts;
                 let apart = |wire: &net::Wire| match [wire[0].to, wire[1].to] {
@@ -284,7 +314,33 @@ impl Run {
     fn check(&self) -> Result<(), TestCaseError> {
         self.check_tree()?;
         self.check_streams()?;
-        self.check_histories()
+        self.check_manners()?;
+        for (number, client) in self.net.clients.iter().enumerate() {
+            if client.wire.is_some() && !client.lagging {
+                self.check_member(number)?;
+            }
+        }
+        // With little room the network may forget.
+        let room = self.world.history_bytes > 1 << 20 && self.world.origins > 100;
+        if room { self.check_histories() } else { Ok(()) }
+    }
+
+    /// Nobody takes another node for a bad one.
+    fn check_manners(&self) -> Result<(), TestCaseError> {
+        for (host, notice) in &self.net.notices {
+            if let Notice::Violated { violation, .. } = notice {
+                let may = matches!(
+                    violation,
+                    Violation::PeerLoop
+                        | Violation::LinkReplaced
+                        | Violation::NoAnswer
+                        | Violation::HeaderTimeout
+                        | Violation::Duplicate
+                );
+                prop_assert!(may, "n{host}: {notice}");
+            }
+        }
+        Ok(())
     }
 
     /// P2.
@@ -374,7 +430,7 @@ impl Run {
             let accepted: BTreeMap<_, &Entry> =
                 accepted.iter().filter(|(_, entry)| here(entry)).collect();
             let mut interested: BTreeSet<usize> = BTreeSet::new();
-            for (number, client) in self.net.clients.iter().enumerate() {
+            for client in &self.net.clients {
                 if client.channel != *channel || client.wire.is_none() || root(client.host) != part
                 {
                     continue;
@@ -385,13 +441,12 @@ impl Run {
                     interested.insert(host);
                     at = ups[host];
                 }
-                self.check_member(number)?;
             }
             let histories: BTreeMap<usize, Vec<Entry>> = interested
                 .iter()
                 .map(|host| (*host, self.net.history(*host, channel)))
                 .collect();
-            let limit = self.world.limit;
+            let limit = self.world.limits.iter().min().copied().unwrap_or(0);
             for entry in accepted.values() {
                 // Whether it is among the newest of all that were ever accepted.
                 let announces = |entry: &Entry| !entry.frame.payload.starts_with(b"m ");

@@ -72,6 +72,7 @@ pub(crate) struct Client {
     /// Everything it has received, in order.
     pub(crate) received: Vec<Frame>,
     pub(crate) code: Option<u16>,
+    pub(crate) lagging: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -185,6 +186,11 @@ impl Net {
         host
     }
 
+    /// Sets the clock of a host, in microseconds ahead of the network's.
+    pub(crate) fn set_clock(&mut self, host: usize, offset: i64) {
+        self.host(host).offset = offset;
+    }
+
     fn wire_mut(&mut self, id: usize) -> Option<&mut Wire> {
         self.wires.get_mut(&id).map(Arc::make_mut)
     }
@@ -253,7 +259,15 @@ impl Net {
                 let channel = self.accepted.entry(channel.to_string()).or_default();
                 channel.insert(entry.order(), entry);
             }
-            Action::Notice(notice) => self.notices.push((host, notice)),
+            Action::Notice(notice) => {
+                if let Notice::Lagging { conn, .. } = notice
+                    && let Some((id, side)) = self.find(Party::Node(host, conn))
+                    && let Party::Client(client) = self.wires[&id][1 - side].to
+                {
+                    self.clients[client].lagging = true;
+                }
+                self.notices.push((host, notice));
+            }
         }
     }
 
@@ -365,6 +379,7 @@ impl Net {
             wire: Some(wire),
             received: Vec::new(),
             code: None,
+            lagging: false,
         });
         if let Some(log) = &mut self.log {
             log.push(format!(

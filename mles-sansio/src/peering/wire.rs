@@ -1,4 +1,4 @@
-//! The frames of a link: the only place that knows their syntax (spec: P2, P3).
+//! The frames of a link: the only place that knows their syntax (spec: O1, F1).
 
 use alloc::format;
 use alloc::string::String;
@@ -12,15 +12,15 @@ use crate::json::{self, Text, Value};
 use crate::node::NUMBER_MAX;
 use crate::seed::NodeId;
 
-/// The longest header frame on a link, in bytes of payload (P2.2).
+/// The longest header frame on a link, in bytes of payload (F1.1).
 pub const LINK_HEADER_MAX: usize = 64 * 1024;
 
 /// What one header frame on a link says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkFrame {
-    /// The opening, and the reply to it (P1.3).
+    /// The opening, and the reply to it (O1.2, O1.3).
     Handshake(Handshake),
-    /// The sender's path has changed; or, with `turn`, the ends of the link change places (P4, P6).
+    /// The sender's path has changed; or, with `turn`, the ends of the link change places (R1.4, G1.4).
     Path {
         /// The sender.
         uid: NodeId,
@@ -29,7 +29,7 @@ pub enum LinkFrame {
         /// Whether the link is turned.
         turn: bool,
     },
-    /// The lower end joins a channel, or the upper end's reply (P3.3).
+    /// The lower end joins a channel, or the upper end's reply (C1.4, C1.5).
     Join {
         /// The sender.
         uid: NodeId,
@@ -38,21 +38,21 @@ pub enum LinkFrame {
         /// The highest sequence number that it has seen of each origin.
         have: Vec<(NodeId, u64)>,
     },
-    /// The upper end has sent what the lower end lacked (P3.8).
+    /// The upper end has sent what the lower end lacked (S3.1).
     Done {
         /// The sender.
         uid: NodeId,
         /// The channel.
         channel: Name,
     },
-    /// The lower end leaves a channel; or the upper end refuses a join (P3.9, P3.10).
+    /// The lower end leaves a channel; or the upper end refuses a join (C1.7, C1.8).
     Leave {
         /// The sender.
         uid: NodeId,
         /// The channel.
         channel: Name,
     },
-    /// A message, whose payload is the next frame (P3.5).
+    /// A message, whose payload is the next frame (F1.3).
     Message(Label),
 }
 
@@ -90,7 +90,7 @@ pub struct Label {
     pub ts: u64,
 }
 
-/// Reads a header frame. `None` if it is none (P2.3).
+/// Reads a header frame. `None` if it is none (F1.4).
 #[must_use]
 pub fn parse(frame: &Frame) -> Option<LinkFrame> {
     if frame.kind != Kind::Text || frame.payload.len() > LINK_HEADER_MAX {
@@ -102,7 +102,7 @@ pub fn parse(frame: &Frame) -> Option<LinkFrame> {
     members.read()
 }
 
-/// The members that mean something; the others are ignored (P2.1).
+/// The members that mean something; the others are ignored (F1.1).
 #[derive(Default)]
 struct Members<'a> {
     uid: Option<Value<'a>>,
@@ -146,7 +146,7 @@ impl<'a> Members<'a> {
         if let Some(origin) = self.node {
             let uid = name(self.uid)?;
             let channel = name(self.channel)?;
-            // A client's header holds both names, so they are never longer (H2.1).
+            // A client's header holds both names, so they are never longer (H2.1, F1.2).
             return (self.peer.is_none() && uid.len() + channel.len() <= HEADER_MAX).then_some(
                 LinkFrame::Message(Label {
                     uid,
@@ -269,7 +269,7 @@ pub fn hex128(digits: &str) -> Option<u128> {
 }
 
 impl LinkFrame {
-    /// The frame, its members in the order of the specification, without spaces (P2.1).
+    /// The frame, its members in the order of the specification, without spaces (F1.1).
     #[must_use]
     pub fn compose(&self) -> Frame {
         let mut out = Vec::from(*b"{");

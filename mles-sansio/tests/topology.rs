@@ -31,6 +31,7 @@ fn config() -> Config {
 fn world(lists: &[Vec<usize>]) -> Net {
     let mut net = Net::new();
     net.reuse = true;
+    net.openings_at_once = lists.len() > 2;
     for seed in seeds(lists.len()) {
         net.add(config(), &seed, 0);
     }
@@ -358,5 +359,13 @@ fn one_world() {
 #[test]
 #[ignore = "minutes"]
 fn three_nodes() {
-    explore_all("three nodes", &worlds(3, &lists(3, 2)), 0, 100_000);
+    explore_all("three nodes", &worlds(3, &lists(3, 2)), 0, 400_000);
+}
+
+#[test]
+#[ignore = "minutes"]
+fn four_nodes() {
+    let worlds = worlds(4, &lists(4, 1));
+    assert_eq!(worlds.len(), 625);
+    explore_all("four nodes", &worlds, 0, 400_000);
 }

@@ -1,6 +1,7 @@
 //! How a link opens: both ends prove the peer key over the nonces of this very connection (spec: O1).
 
 use alloc::format;
+use alloc::vec::Vec;
 
 use super::link::{End, Link};
 use super::wire::{self, Handshake, LinkFrame};
@@ -54,7 +55,7 @@ impl Node {
         }
         let stale = |link: &Link| link.uid == handshake.uid && link.end != End::Lower;
         let links = self.peering.links.iter();
-        let stale: alloc::vec::Vec<ConnId> = links
+        let stale: Vec<ConnId> = links
             .filter(|(_, link)| stale(link))
             .map(|(id, _)| *id)
             .collect();
@@ -196,7 +197,10 @@ impl Node {
             entry,
             max: handshake.max,
             ahead,
-            path: handshake.path.clone(),
+            path: match end {
+                End::Lower => handshake.path.clone(), // R1.5
+                End::Upper | End::Turning => Vec::new(),
+            },
             since: now.mono,
             heard: now.mono,
             pings: 0,

@@ -25,7 +25,7 @@ pub(crate) struct Link {
     pub(crate) max: u64,
     /// How far the other's clock is ahead of ours, in microseconds.
     pub(crate) ahead: i64,
-    /// The nodes above the other, root first; only an upper end's counts.
+    /// The nodes above the other, root first, if that is our upstream.
     pub(crate) path: Vec<NodeId>,
     /// Since when it stands.
     pub(crate) since: Instant,

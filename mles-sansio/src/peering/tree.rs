@@ -34,6 +34,7 @@ impl Node {
         if let Some(link) = self.peering.links.get_mut(&conn) {
             link.end = End::Turning;
             link.entry = None;
+            link.path.clear();
             // The frame is made when the new path is known: see `route`.
             link.control.push_back(Control::Turn);
         }

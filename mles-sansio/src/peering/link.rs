@@ -76,9 +76,9 @@ pub(crate) enum Control {
 }
 
 impl Link {
-    /// Has our path sent, once.
+    /// Has our path sent, once; a turn that waits to be sent will say it too.
     pub(crate) fn owe_path(&mut self) {
-        if self.control.back() != Some(&Control::Path) {
+        if !matches!(self.control.back(), Some(Control::Path | Control::Turn)) {
             self.control.push_back(Control::Path);
         }
     }

@@ -643,7 +643,10 @@ impl Net {
             // Of an opening on its way the path decides nothing: only the reply's does (G1.3, R1.1).
             match (wire[1].fresh, wire[1].packets.front()) {
                 (true, Some(Packet::Frame(frame))) => {
-                    frame.payload.ends_with(b"\"probe\":true}").hash(&mut hasher);
+                    frame
+                        .payload
+                        .ends_with(b"\"probe\":true}")
+                        .hash(&mut hasher);
                     let rest = wire[1].packets.iter().skip(1);
                     rest.for_each(|packet| packet.hash(&mut hasher));
                 }

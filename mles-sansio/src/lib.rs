@@ -3,7 +3,7 @@
 //! This crate decides everything that the protocol decides — who may join, what a joiner gets, who
 //! receives what in which order, what is remembered, who is closed and why — and does nothing: it has no
 //! clock, no sockets, no threads, no locks, no logging and no randomness of its own. Whoever holds a
-//! [`Node`] supplies them. The rules are those of `spec/client.md`; their ids (`J1`, `M3`, …) stand in
+//! [`Node`] supplies them. The rules are those of `spec/client.md` and `spec/peering.md`; their ids (`J1`, `M3`, …) stand in
 //! the code where a rule is enforced.
 //!
 //! # The run loop
@@ -75,6 +75,10 @@
 //! - **Ends.** The other end's close frame is reported *before* a reply is written; the reply is the
 //!   node's [`Action::Close`]. After a `Close` the node has forgotten the connection, and events that
 //!   were under way are counted as stale and have no effect.
+//!
+//! - **Peers.** A node that is given peers with [`Event::Peers`] asks for connections with [`Action::Dial`]; each
+//!   `Dial` is answered once. What comes over such a connection, and over one that a peer has opened
+//!   ([`Role::Peer`]), is reported as for a client, and so is what is handed to its socket. See [`peering`].
 //!
 //! # Time
 //!

@@ -18,6 +18,7 @@ use crate::time::Instant;
 
 pub(crate) use self::lane::Lane;
 pub(crate) use self::link::Link;
+use self::reviews::Reviews;
 pub(crate) use self::seek::Seek;
 pub(crate) use self::seen::Seen;
 
@@ -26,6 +27,7 @@ mod flow;
 mod handshake;
 mod lane;
 mod link;
+mod reviews;
 mod seek;
 mod seen;
 mod tree;
@@ -50,10 +52,9 @@ pub(crate) struct Peering {
     /// Links that were lost or turned, and the lanes that are still to be taken down: a bounded number
     /// at a time.
     gone: Vec<(ConnId, BTreeMap<GroupId, Lane>)>,
-    /// Moments at which a channel on the upstream link is looked at again.
-    due: BTreeSet<(Instant, GroupId)>,
-    /// The moment the timer for the first of them is armed for.
-    due_armed: Option<Instant>,
+    reviews: Reviews,
+    /// The moment for which the timer of reviews is armed.
+    review_armed: Option<Instant>,
 }
 
 impl Peering {
@@ -67,8 +68,8 @@ impl Peering {
             seek: Seek::default(),
             awake: BTreeSet::new(),
             gone: Vec::new(),
-            due: BTreeSet::new(),
-            due_armed: None,
+            reviews: Reviews::default(),
+            review_armed: None,
         }
     }
 
@@ -113,7 +114,7 @@ impl Peering {
             conn.hash(state);
             lanes.keys().for_each(|group| group.hash(state));
         }
-        for (at, group) in &self.due {
+        for (at, group) in self.reviews.iter() {
             (ahead(*at, now), group).hash(state);
         }
     }
@@ -121,7 +122,7 @@ impl Peering {
     /// Timers that are armed, but for those of links.
     #[cfg(debug_assertions)]
     pub(crate) fn timers(&self) -> usize {
-        usize::from(self.seek.waits()) + usize::from(self.due_armed.is_some())
+        usize::from(self.seek.waits()) + usize::from(self.review_armed.is_some())
     }
 
     #[cfg(debug_assertions)]

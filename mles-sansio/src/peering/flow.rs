@@ -14,7 +14,7 @@ use crate::frame::Frame;
 use crate::history::Dropped;
 use crate::node::{AHEAD_MAX, BATCH, Node};
 use crate::seed::NodeId;
-use crate::time::Now;
+use crate::time::{Instant, Now};
 use crate::timer::Timer;
 use crate::violation::Violation;
 
@@ -327,7 +327,7 @@ impl Node {
         lane.phase = serving(due, owed.saturating_add(1));
         self.attach(conn, group);
         self.tell(conn, group, have);
-        self.peering.due.insert((due, group)); // S3.2
+        self.peering.reviews.add(due, group); // S3.2
         self.want(group);
     }
 
@@ -415,7 +415,7 @@ impl Node {
                 }
                 let retry = now.mono + self.config.peering.backoff_max;
                 lane.phase = Phase::Refused { retry }; // C1.8
-                self.peering.due.insert((retry, group));
+                self.peering.reviews.add(retry, group);
                 self.synchronised(now, group);
             }
             End::Turning => {}
@@ -490,7 +490,7 @@ impl Node {
         let until = now.mono + self.config.peering.linger;
         self.channels
             .update(group, |channel| channel.wanted_until = Some(until));
-        self.peering.due.insert((until, group));
+        self.peering.reviews.add(until, group);
     }
 
     /// Looks at a channel again: whether it is to be joined, left, tried again, said to be done (C1.2,
@@ -523,17 +523,38 @@ impl Node {
         }
     }
 
+    /// Says when a channel is to be looked at next, if it is: the first of all that may be due.
+    fn review_again(&mut self, now: Now, group: GroupId) {
+        let Some(channel) = self.channels.get(group) else {
+            return;
+        };
+        let mut moments: Vec<Instant> = channel.wanted_until.into_iter().collect();
+        for conn in &channel.links {
+            let link = self.peering.links.get(conn);
+            match link
+                .and_then(|link| link.lanes.get(&group))
+                .map(|lane| &lane.phase)
+            {
+                Some(Phase::Refused { retry }) => moments.push(*retry),
+                Some(Phase::Serving { done, due, .. }) if !done => moments.push(*due),
+                Some(_) | None => {}
+            }
+        }
+        let next = moments.into_iter().filter(|at| *at > now.mono).min();
+        if let Some(at) = next {
+            self.peering.reviews.add(at, group);
+        }
+    }
+
     /// The timer for reviews has fired.
     pub(crate) fn review_due(&mut self, now: Now) {
-        self.peering.due_armed = None;
+        self.peering.review_armed = None;
         for _ in 0..BATCH {
-            match self.peering.due.first() {
-                Some(&(at, group)) if at <= now.mono => {
-                    self.peering.due.pop_first();
-                    self.review(now, group);
-                }
-                Some(_) | None => break,
-            }
+            let Some(group) = self.peering.reviews.take(now.mono) else {
+                break;
+            };
+            self.review(now, group);
+            self.review_again(now, group);
         }
     }
 
@@ -599,17 +620,17 @@ impl Node {
     }
 
     fn arm_review(&mut self) {
-        let first = self.peering.due.first().map(|(at, _)| *at);
-        if first == self.peering.due_armed {
+        let first = self.peering.reviews.first();
+        if first == self.peering.review_armed {
             return;
         }
-        if let Some(armed) = self.peering.due_armed {
+        if let Some(armed) = self.peering.review_armed {
             self.timers.disarm(armed, Timer::Review);
         }
         if let Some(at) = first {
             self.timers.arm(at, Timer::Review);
         }
-        self.peering.due_armed = first;
+        self.peering.review_armed = first;
     }
 
     /// What goes out next on a link.
@@ -761,7 +782,7 @@ impl Batch {
     }
 }
 
-fn serving(due: crate::time::Instant, owed: u32) -> Phase {
+fn serving(due: Instant, owed: u32) -> Phase {
     let done = false;
     Phase::Serving { owed, done, due }
 }

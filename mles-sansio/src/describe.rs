@@ -173,6 +173,7 @@ impl fmt::Display for Timer {
             Self::KeepAlive(conn) => write!(f, "keep-alive of {conn}"),
             Self::Replay(conn) => write!(f, "replay of {conn}"),
             Self::History(conn) => write!(f, "history for {conn}"),
+            Self::Turn(conn) => write!(f, "turn of {conn}"),
             Self::Dial => f.write_str("dial"),
             Self::Review => f.write_str("review"),
             Self::Expiry => f.write_str("expiry"),

@@ -387,6 +387,7 @@ impl Node {
                     Some(_) | None => self.keep_alive(now, conn),
                 },
                 Some(Timer::History(conn)) => self.start_replay(now, conn), // W1.1
+                Some(Timer::Turn(conn)) => self.violated(now, conn, Violation::TurnTimeout),
                 Some(Timer::Dial) => self.seek_due(),
                 Some(Timer::Review) => self.review_due(now),
                 Some(Timer::Replay(conn)) => self.lag(conn, LagCause::ReplayTimeout), // L3.7

@@ -122,7 +122,8 @@ impl Peering {
     /// Timers that are armed, but for those of links.
     #[cfg(debug_assertions)]
     pub(crate) fn timers(&self) -> usize {
-        usize::from(self.seek.waits()) + usize::from(self.review_armed.is_some())
+        let turns = self.links.values().filter(|link| link.turn_by.is_some());
+        turns.count() + usize::from(self.seek.waits()) + usize::from(self.review_armed.is_some())
     }
 
     #[cfg(debug_assertions)]

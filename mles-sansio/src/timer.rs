@@ -19,6 +19,8 @@ pub enum Timer {
     Replay(ConnId),
     /// A joiner has waited long enough for the upstream's history (W1.1).
     History(ConnId),
+    /// A peer owes the answer to a turn (G1.7).
+    Turn(ConnId),
     /// A peer is to be dialed (U1.3).
     Dial,
     /// A channel on the links is to be looked at again (C1.2, C1.8, S3.2).

@@ -59,6 +59,8 @@ pub enum Violation {
     PathTooLong,
     /// The peer is this node, or above it; or the link closes a ring that this node has to cut (R1.1, R1.3).
     PeerLoop,
+    /// A peer has not answered a turn in time (G1.7).
+    TurnTimeout,
     /// A newer link of the same node takes the place of this one (O1.6).
     LinkReplaced,
     /// No room for one more link (O1.9).
@@ -79,7 +81,7 @@ pub enum Violation {
 
 impl Violation {
     /// All violations, in order.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Protocol,
         Self::NotUtf8,
         Self::MessageTooBig,
@@ -107,6 +109,7 @@ impl Violation {
         Self::PeerClockAhead,
         Self::PathTooLong,
         Self::PeerLoop,
+        Self::TurnTimeout,
         Self::LinkReplaced,
         Self::TooManyLinks,
         Self::LinkFrame,
@@ -135,7 +138,7 @@ impl Violation {
             | Self::HeaderBadName => 4000,
             Self::AuthMissing | Self::AuthMalformed | Self::AuthMismatch | Self::PeerAuth => 4001,
             Self::Duplicate | Self::LinkReplaced => 4002,
-            Self::HeaderTimeout => 4003,
+            Self::HeaderTimeout | Self::TurnTimeout => 4003,
             Self::NoRoom | Self::TooManyLinks | Self::LinkFlood => 4004,
             Self::NoAnswer => 4005,
             Self::Lagging => 4008,
@@ -190,6 +193,7 @@ impl Violation {
             }
             Self::PathTooLong => "more than 64 nodes in a row",
             Self::PeerLoop => "this link would close a ring",
+            Self::TurnTimeout => "no answer to a turn in time",
             Self::LinkReplaced => "a newer link of the same node is here",
             Self::TooManyLinks => "no room for one more link",
             Self::LinkFrame => "a frame that may not be sent here",

@@ -788,6 +788,35 @@ fn a_node_turns_its_upstream_link_to_merge() {
 }
 
 #[test]
+fn a_turn_that_is_not_answered_ends_the_link() {
+    // G1.7
+    let mut node = Linked::new(config());
+    let _ = node.above(1, A, &[]);
+    let _ = node.above(2, B, &[]);
+    // `above` has made 2 the only peer, so the link to A was closed (U1.5); merge with B's tree by hand.
+    let peers = vec![PeerId(2), PeerId(3)];
+    let _ = node.event(Event::Peers { peers });
+    let (peer, nonces) = (PeerId(3), NONCES);
+    for conn in [3, 4] {
+        let _ = node.wait(SECOND);
+        let opened = Event::Opened {
+            conn: ConnId(conn),
+            role: Role::Dialed { peer, nonces },
+            source: Source(0),
+        };
+        let _ = node.event(opened);
+        let answer = handshake(A, &[], node.world.now.unix);
+        let _ = node.event(frame(conn, answer));
+    }
+    assert_eq!(node.world.node.upstream(), Some(A));
+    let closed = |action: &&Action| matches!(action, Action::Close { conn: ConnId(2), why } if why.code() == 4003);
+    let actions = node.wait(Duration::from_millis(9_999));
+    assert_eq!(actions.iter().filter(closed).count(), 0);
+    let actions = node.wait(Duration::from_millis(1));
+    assert_eq!(actions.iter().filter(closed).count(), 1);
+}
+
+#[test]
 fn a_turn_goes_up_to_the_old_root() {
     // G1.5
     let mut node = Linked::new(config());

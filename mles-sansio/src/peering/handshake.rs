@@ -205,6 +205,7 @@ impl Node {
             heard: now.mono,
             pings: 0,
             wake,
+            turn_by: None,
             label: None,
             lanes: Default::default(),
             ready: Default::default(),

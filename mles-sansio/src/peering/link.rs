@@ -35,6 +35,8 @@ pub(crate) struct Link {
     pub(crate) pings: u8,
     /// When the keep-alive timer fires next.
     pub(crate) wake: Instant,
+    /// When the answer to our turn has to be here (G1.7).
+    pub(crate) turn_by: Option<Instant>,
     /// A message's header has come, its payload is next.
     pub(crate) label: Option<Label>,
     /// The channels that are joined on it, or about to be.
@@ -108,6 +110,7 @@ impl Link {
         )
             .hash(state);
         (ahead(now, self.heard), self.pings, ahead(self.wake, now)).hash(state);
+        self.turn_by.map(|by| ahead(by, now)).hash(state);
         let label = self.label.as_ref();
         label
             .map(|label| {

@@ -31,7 +31,10 @@ impl Node {
     /// the other has turned too (G1.4).
     fn turn(&mut self, now: Now, conn: ConnId) {
         self.drop_lanes(now, conn);
+        let by = now.mono + self.config.peering.handshake_timeout;
+        self.timers.arm(by, Timer::Turn(conn)); // G1.7
         if let Some(link) = self.peering.links.get_mut(&conn) {
+            link.turn_by = Some(by);
             link.end = End::Turning;
             link.entry = None;
             link.path.clear();
@@ -50,6 +53,9 @@ impl Node {
             End::Lower => self.violated(now, conn, Violation::LinkFrame),
             End::Turning => {
                 link.end = End::Upper;
+                if let Some(by) = link.turn_by.take() {
+                    self.timers.disarm(by, Timer::Turn(conn));
+                }
                 self.seek_again(now); // G1.6
             }
             End::Upper => {
@@ -118,6 +124,9 @@ impl Node {
             return;
         };
         self.timers.disarm(link.wake, Timer::KeepAlive(conn));
+        if let Some(by) = link.turn_by {
+            self.timers.disarm(by, Timer::Turn(conn));
+        }
         self.peering.awake.remove(&conn);
         let upstream = self.peering.upstream == Some(conn);
         self.notice(Notice::Unlinked {

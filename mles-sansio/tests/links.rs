@@ -775,7 +775,7 @@ fn a_node_turns_its_upstream_link_to_merge() {
     // G1.6: and no peer is asked.
     assert!(
         !node
-            .wait(60 * SECOND)
+            .wait(9 * SECOND)
             .contains(&Action::Dial { peer: first })
     );
     let _ = node.hear(1, &turn(A, ""));

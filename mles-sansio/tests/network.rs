@@ -337,6 +337,7 @@ impl Run {
                         | Violation::LinkReplaced
                         | Violation::NoAnswer
                         | Violation::HeaderTimeout
+                        | Violation::TurnTimeout
                         | Violation::Duplicate
                 );
                 prop_assert!(may, "n{host}: {notice}");

@@ -84,10 +84,11 @@ fn worlds() -> impl Strategy<Value = World> {
         let lists = proptest::collection::vec(list, count);
         let limit = prop_oneof![1 => Just(0), 1 => Just(1), 2 => Just(3), 4 => Just(200_usize)];
         let other = prop_oneof![9 => Just(None), 1 => (0..4_usize).prop_map(Some)];
-        let limits = (limit, proptest::collection::vec(other, count)).prop_map(|(limit, others)| {
-            let limits = others.into_iter().map(|other| other.unwrap_or(limit));
-            limits.collect::<Vec<usize>>()
-        });
+        let limits =
+            (limit, proptest::collection::vec(other, count)).prop_map(|(limit, others)| {
+                let limits = others.into_iter().map(|other| other.unwrap_or(limit));
+                limits.collect::<Vec<usize>>()
+            });
         let link_bytes = prop_oneof![1 => Just(1), 1 => Just(300), 2 => Just(4 << 20)];
         let history_bytes = prop_oneof![1 => Just(2_000), 7 => Just(64 << 20)];
         let origins = prop_oneof![1 => Just(2), 7 => Just(256)];
@@ -240,7 +241,8 @@ impl Run {
                 self.net.restart(host, &seed, &list);
             }
             Step::Clock { host, ahead } => {
-                self.net.set_clock(usize::from(host) % hosts, i64::from(ahead) * 1_000_000);
+                self.net
+                    .set_clock(usize::from(host) % hosts, i64::from(ahead) * 1_000_000);
             }
             Step::Split { hosts } => {
                 self.split = hosts;
@@ -496,9 +498,11 @@ impl Run {
     }
 }
 
+/// The story of the last run that failed goes to the file that `MLES_NET_LOG` names.
 fn live(world: &World, steps: &[Step]) -> Result<(), TestCaseError> {
     let mut run = Run::new(world);
-    if std::env::var_os("SHOW").is_some() {
+    let file = std::env::var_os("MLES_NET_LOG");
+    if file.is_some() {
         run.net.log = Some(Vec::new());
     }
     for step in steps {
@@ -510,9 +514,10 @@ fn live(world: &World, steps: &[Step]) -> Result<(), TestCaseError> {
     run.heal();
     let result = run.check();
     if let Some(log) = run.net.log.take()
+        && let Some(file) = file
         && result.is_err()
     {
-        std::fs::write("/tmp/me/net.log", log.join("\n")).expect("a file");
+        std::fs::write(file, log.join("\n")).expect("a file");
     }
     result
 }

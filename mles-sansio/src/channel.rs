@@ -38,6 +38,8 @@ pub(crate) struct Channel {
     pub(crate) links: Vec<ConnId>,
     /// Interest that has ended lingers until then (C1.2).
     pub(crate) wanted_until: Option<Instant>,
+    /// When the channel is looked at again: once, however many reasons there are.
+    pub(crate) review: Option<Instant>,
     /// Members that wait for the upstream's history (W1.1).
     pub(crate) waiting: BTreeSet<ConnId>,
     /// What was accepted since the first of them began to wait, and is not in the history (W1.3).
@@ -187,6 +189,7 @@ impl Channels {
             seen: Seen::default(),
             links: Vec::new(),
             wanted_until: None,
+            review: None,
             waiting: BTreeSet::new(),
             awaited: BTreeMap::new(),
             awaited_cost: 0,

@@ -11,6 +11,7 @@ use core::hash::Hash;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
+use crate::action::GroupId;
 use crate::node::Node;
 use crate::session::{Conn, Flow, ahead};
 use crate::time::Now;
@@ -55,6 +56,10 @@ impl Node {
             }
         }
         self.channels.hash(&mut hasher);
+        for (group, channel) in self.channels.since(GroupId(0)) {
+            let until = channel.wanted_until.map(|until| ahead(until, now.mono));
+            (group, until).hash(&mut hasher);
+        }
         self.peering.hash(now.mono, &mut hasher);
         let expiry = self.expiry.map(|at| ahead(at, now.mono));
         expiry.hash(&mut hasher);

@@ -132,8 +132,15 @@ impl Peering {
             assert_eq!(lower, self.upstream == Some(*conn), "invariant 6: upstream");
             let kept: u64 = link.lanes.values().map(Lane::kept).sum();
             assert_eq!(kept, link.kept, "invariant 7: what a link keeps");
-            let queued = link.lanes.iter().filter(|(_, lane)| lane.queued).count();
-            assert_eq!(queued, link.ready.len(), "invariant 8: lanes in turn");
+            let queued = link.ready.iter();
+            let same = |(ticket, group): (&u64, &GroupId)| {
+                let lane = link.lanes.get(group);
+                assert!(lane.is_some_and(|lane| lane.queued == Some(*ticket)));
+            };
+            queued.for_each(same);
+            let queued = link.lanes.values().filter(|lane| lane.queued.is_some());
+            let count = queued.count();
+            assert_eq!(count, link.ready.len(), "invariant 8: lanes in turn");
         }
     }
 }

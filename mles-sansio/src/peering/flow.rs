@@ -14,7 +14,7 @@ use crate::frame::Frame;
 use crate::history::Dropped;
 use crate::node::{AHEAD_MAX, BATCH, Node};
 use crate::seed::NodeId;
-use crate::time::Now;
+use crate::time::{Instant, Now};
 use crate::timer::Timer;
 use crate::violation::Violation;
 
@@ -22,8 +22,8 @@ use crate::violation::Violation;
 const BATCH_FRAMES: usize = 256;
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// What waits for a link outside of its lanes, at most (C1.8).
-const CONTROL_MAX: usize = 65_536;
+/// Lanes that are looked at for one batch: most have nothing to send.
+const BATCH_LANES: usize = 1024;
 
 impl Node {
     /// A frame from the other end of a link.
@@ -102,10 +102,16 @@ impl Node {
             self.stats.link_ahead += 1;
             return; // F1.6
         }
-        if let Some(lane) = self.lane_mut(conn, group) {
-            lane.knows(label.origin, label.seq);
-        }
         let (own, most) = (self.uid, self.config.peering.origins);
+        if let Some(link) = self.peering.links.get_mut(&conn)
+            && let Some(lane) = link.lanes.get_mut(&group)
+            && let Some(channel) = self.channels.get(group)
+        {
+            lane.knows(label.origin, label.seq);
+            lane.trim(most, |origin| {
+                origin == own || channel.seen.highest(origin).is_some()
+            });
+        }
         let (config, store) = (&self.config, self.config.store_history);
         let Label {
             uid,
@@ -307,10 +313,10 @@ impl Node {
             || known.is_none() && self.channels.cost() >= self.config.history_bytes;
         if !joined && full {
             // C1.8
-            if link.control.len() >= CONTROL_MAX {
+            if link.owes_much() {
                 return self.violated(now, conn, Violation::LinkFlood);
             }
-            link.control.push_back(Control::Refuse(name.clone()));
+            link.owe(Control::Refuse(name.clone()));
             self.peering.awake.insert(conn);
             return;
         }
@@ -320,14 +326,22 @@ impl Node {
             .lanes
             .entry(group)
             .or_insert_with(|| Lane::new(serving(due, 0)));
-        let owed = match lane.phase {
-            Phase::Serving { owed, .. } => owed,
-            Phase::Asking | Phase::AwaitReply | Phase::Joined { .. } | Phase::Refused { .. } => 0,
+        let (owed, due) = match lane.phase {
+            // One who joins again and again is not waited for longer.
+            Phase::Serving {
+                owed,
+                done: false,
+                due,
+            } => (owed, due),
+            Phase::Serving { owed, .. } => (owed, due),
+            Phase::Asking | Phase::AwaitReply | Phase::Joined { .. } | Phase::Refused { .. } => {
+                (0, due)
+            }
         };
         lane.phase = serving(due, owed.saturating_add(1));
         self.attach(conn, group);
         self.tell(conn, group, have);
-        self.peering.due.insert((due, group)); // S3.2
+        self.review_at(due, group); // S3.2
         self.want(group);
     }
 
@@ -349,7 +363,6 @@ impl Node {
         let Some(lane) = link.lanes.get_mut(&group) else {
             return;
         };
-        let kept = lane.kept();
         self.channels.update(group, |channel| {
             // Nothing that is here comes from an origin that is not known here.
             let known = |(origin, _): &&(NodeId, u64)| {
@@ -358,7 +371,6 @@ impl Node {
             lane.tell(have.iter().filter(known).copied());
             above(channel, own, have);
         });
-        link.kept = link.kept - kept + lane.kept();
         link.wake(group);
         self.peering.awake.insert(conn);
     }
@@ -415,7 +427,7 @@ impl Node {
                 }
                 let retry = now.mono + self.config.peering.backoff_max;
                 lane.phase = Phase::Refused { retry }; // C1.8
-                self.peering.due.insert((retry, group));
+                self.review_at(retry, group);
                 self.synchronised(now, group);
             }
             End::Turning => {}
@@ -424,11 +436,8 @@ impl Node {
 
     /// A channel is no longer on a link.
     fn take_down(&mut self, now: Now, conn: ConnId, group: GroupId) {
-        if let Some(link) = self.peering.links.get_mut(&conn)
-            && let Some(lane) = link.lanes.remove(&group)
-        {
-            link.kept -= lane.kept().min(link.kept);
-            link.ready.retain(|ready| *ready != group);
+        let link = self.peering.links.get_mut(&conn);
+        if link.is_some_and(|link| link.drop_lane(group)) {
             self.detach(now, conn, group);
         }
     }
@@ -490,7 +499,51 @@ impl Node {
         let until = now.mono + self.config.peering.linger;
         self.channels
             .update(group, |channel| channel.wanted_until = Some(until));
-        self.peering.due.insert((until, group));
+        self.review_at(until, group);
+    }
+
+    /// Has a channel looked at again at some moment; an earlier one covers it, see `review_again`. Who
+    /// joins and leaves all the time costs no more than one who does it once.
+    fn review_at(&mut self, at: Instant, group: GroupId) {
+        let Some(channel) = self.channels.get(group) else {
+            return;
+        };
+        if channel.review.is_some_and(|review| review <= at) {
+            return;
+        }
+        if let Some(review) = channel.review {
+            self.peering.due.remove(&(review, group));
+        }
+        self.peering.due.insert((at, group));
+        self.channels
+            .update(group, |channel| channel.review = Some(at));
+    }
+
+    /// A channel was looked at: the next reason to do so, if there is one.
+    fn review_again(&mut self, now: Now, group: GroupId) {
+        let Some(channel) = self.channels.get(group) else {
+            return;
+        };
+        let lanes = channel
+            .links
+            .iter()
+            .filter_map(|conn| self.peering.links.get(conn)?.lanes.get(&group));
+        let moments = lanes.filter_map(|lane| match lane.phase {
+            Phase::Refused { retry } => Some(retry),
+            Phase::Serving {
+                done: false, due, ..
+            } => Some(due),
+            Phase::Serving { .. } | Phase::Joined { .. } | Phase::Asking | Phase::AwaitReply => {
+                None
+            }
+        });
+        let next = moments
+            .chain(channel.wanted_until)
+            .filter(|at| *at > now.mono)
+            .min();
+        if let Some(at) = next {
+            self.review_at(at, group);
+        }
     }
 
     /// Looks at a channel again: whether it is to be joined, left, tried again, said to be done (C1.2,
@@ -530,7 +583,9 @@ impl Node {
             match self.peering.due.first() {
                 Some(&(at, group)) if at <= now.mono => {
                     self.peering.due.pop_first();
+                    self.channels.update(group, |channel| channel.review = None);
                     self.review(now, group);
+                    self.review_again(now, group);
                 }
                 Some(_) | None => break,
             }
@@ -617,7 +672,7 @@ impl Node {
         let mut batch = Batch::default();
         while !batch.is_full()
             && let Some(link) = self.peering.links.get_mut(&conn)
-            && let Some(control) = link.control.pop_front()
+            && let Some(control) = link.take_owed()
         {
             let frame = match control {
                 Control::Path => self.path_frame(false),
@@ -634,13 +689,13 @@ impl Node {
                 break;
             }
         }
+        let mut lanes = 0;
         while !batch.is_full()
+            && lanes < BATCH_LANES
             && let Some(link) = self.peering.links.get_mut(&conn)
-            && let Some(group) = link.ready.pop_front()
+            && let Some(group) = link.take_ready()
         {
-            if let Some(lane) = link.lanes.get_mut(&group) {
-                lane.queued = false;
-            }
+            lanes += 1;
             self.serve(now, conn, group, &mut batch);
         }
         batch.frames
@@ -702,15 +757,15 @@ impl Node {
             Phase::Joined { .. } => {}
         }
         let share = batch.frames.len() + BATCH_FRAMES / 2;
-        while let Some((entry, kept)) = lane.next(&channel.history) {
-            if batch.is_full() || batch.frames.len() >= share {
-                return link.wake(group);
+        let before = lane.kept();
+        let mut more = false;
+        while let Some(entry) = lane.next(&channel.history) {
+            more = batch.is_full() || batch.frames.len() >= share;
+            if more {
+                break;
             }
             let fits = entry.frame.payload.len() as u64 <= link.max;
             lane.pass(&entry, fits);
-            if kept {
-                link.kept -= entry.cost().min(link.kept);
-            }
             if !fits {
                 self.stats.link_too_big += 1; // F1.5
                 continue;
@@ -725,6 +780,12 @@ impl Node {
             batch.put(LinkFrame::Message(label).compose());
             batch.put(entry.frame);
             self.stats.link_sent += 1;
+        }
+        link.kept = link.kept - before + lane.kept();
+        let known = |origin| origin == uid || channel.seen.highest(origin).is_some();
+        lane.trim(self.config.peering.origins, known);
+        if more {
+            return link.wake(group);
         }
         match &mut lane.phase {
             Phase::Serving { done, due, .. } => {
@@ -761,7 +822,7 @@ impl Batch {
     }
 }
 
-fn serving(due: crate::time::Instant, owed: u32) -> Phase {
+fn serving(due: Instant, owed: u32) -> Phase {
     let done = false;
     Phase::Serving { owed, done, due }
 }

@@ -64,7 +64,7 @@ impl Node {
     ///
     /// The work is bounded: an event costs at most one pass over the history of its channel, a
     /// timeout [`BATCH`] timers, the byte budget [`BATCH`] frames; what is left is due at once.
-    /// Only `Shutdown` looks at every connection.
+    /// Only `Shutdown` looks at every connection, and so does a node that takes a new uid (S1.4).
     pub fn handle(&mut self, now: Now, event: Event) -> Actions<'_> {
         debug_assert!(
             self.queue.is_empty(),
@@ -283,6 +283,10 @@ impl Node {
         frame: Frame,
         from: ConnId,
     ) {
+        let used = self.channels.get(group).map_or(0, |channel| channel.seq);
+        if used + 1 >= NUMBER_MAX {
+            self.renew(now);
+        }
         let (origin, store) = (self.uid, self.config.store_history);
         let config = &self.config;
         let accepted = self.channels.update(group, |channel| {

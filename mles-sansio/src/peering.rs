@@ -26,6 +26,7 @@ mod flow;
 mod handshake;
 mod lane;
 mod link;
+mod renew;
 mod seek;
 mod seen;
 mod tree;
@@ -39,6 +40,8 @@ pub(crate) struct Peering {
     seed: Seed,
     /// Random numbers drawn so far.
     draws: u64,
+    /// How often the node took a new uid.
+    renewals: u64,
     pub(crate) links: BTreeMap<ConnId, Link>,
     /// The link to the node above, if there is one.
     pub(crate) upstream: Option<ConnId>,
@@ -61,6 +64,7 @@ impl Peering {
         Self {
             seed: *seed,
             draws: 0,
+            renewals: 0,
             links: BTreeMap::new(),
             upstream: None,
             path: Vec::new(),
@@ -101,7 +105,14 @@ impl Peering {
 
     /// What decides what the node does next, deadlines relative to `now`.
     pub(crate) fn hash<H: Hasher>(&self, now: Instant, state: &mut H) {
-        (self.draws, self.upstream, &self.path, &self.awake).hash(state);
+        (
+            self.draws,
+            self.renewals,
+            self.upstream,
+            &self.path,
+            &self.awake,
+        )
+            .hash(state);
         self.seek.hash(now, state);
         self.links.len().hash(state);
         for (conn, link) in &self.links {

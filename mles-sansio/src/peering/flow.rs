@@ -107,10 +107,10 @@ impl Node {
             && let Some(lane) = link.lanes.get_mut(&group)
             && let Some(channel) = self.channels.get(group)
         {
-            lane.knows(label.origin, label.seq);
-            lane.trim(most, |origin| {
+            lane.trim(most, &channel.history, |origin| {
                 origin == own || channel.seen.highest(origin).is_some()
             });
+            lane.knows(label.origin, label.seq);
         }
         let (config, store) = (&self.config, self.config.store_history);
         let Label {
@@ -783,7 +783,7 @@ impl Node {
         }
         link.kept = link.kept - before + lane.kept();
         let known = |origin| origin == uid || channel.seen.highest(origin).is_some();
-        lane.trim(self.config.peering.origins, known);
+        lane.trim(self.config.peering.origins, &channel.history, known);
         if more {
             return link.wake(group);
         }

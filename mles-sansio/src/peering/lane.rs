@@ -86,10 +86,27 @@ impl Lane {
 
     /// Forgets what the other has of origins that the channel does not remember, once they may be as many
     /// as those that it does. At worst the other gets something again, and drops it.
-    pub(crate) fn trim(&mut self, origins: usize, known: impl Fn(NodeId) -> bool) {
+    pub(crate) fn trim(
+        &mut self,
+        origins: usize,
+        history: &History,
+        known: impl Fn(NodeId) -> bool,
+    ) {
         if self.told.len() > 2 * (origins + 1) {
+            self.skip(history);
             self.told.retain(|origin, _| known(*origin));
         }
+    }
+
+    /// Passes what the other has, up to the first message that it lacks.
+    fn skip<'a>(&mut self, history: &'a History) -> Option<&'a Entry> {
+        for entry in history.since(self.from) {
+            if is_news(&self.told, entry) {
+                return Some(entry);
+            }
+            self.from = behind(entry);
+        }
+        None
     }
 
     /// A message was accepted that has to be looked at.
@@ -126,14 +143,7 @@ impl Lane {
             }
             self.unkeep(*order); // It has come from there meanwhile, or `tell` says so.
         }
-        let mut stored = None;
-        for entry in history.since(self.from) {
-            if is_news(&self.told, entry) {
-                stored = Some(entry);
-                break;
-            }
-            self.from = behind(entry);
-        }
+        let stored = self.skip(history);
         match (self.kept.first_key_value(), stored) {
             (Some((order, kept)), Some(stored)) if *order < stored.order() => Some(kept.clone()),
             (_, Some(stored)) => Some(stored.clone()),

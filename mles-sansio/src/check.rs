@@ -71,8 +71,7 @@ impl Node {
     #[cfg(debug_assertions)]
     pub(crate) fn check(&self) {
         let size = self.conns.len() + self.channels.len();
-        let turn = self.stats.messages + self.stats.joins + self.stats.stale;
-        if size > 64 && !turn.is_multiple_of(size as u64) {
+        if size > 64 && !self.events.is_multiple_of(size as u64) {
             return;
         }
         let mut sessions = 0;

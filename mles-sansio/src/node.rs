@@ -37,6 +37,9 @@ pub struct Node {
     pub(crate) stats: Stats,
     pub(crate) peering: Peering,
     queue: VecDeque<Action>,
+    /// Events so far: a large node is checked now and then.
+    #[cfg(debug_assertions)]
+    pub(crate) events: u64,
 }
 
 impl Node {
@@ -54,6 +57,8 @@ impl Node {
             stats: Stats::default(),
             peering: Peering::new(seed),
             queue: VecDeque::new(),
+            #[cfg(debug_assertions)]
+            events: 0,
         }
     }
 
@@ -102,7 +107,10 @@ impl Node {
         self.keep_budget(now);
         self.pump(now);
         #[cfg(debug_assertions)]
-        self.check();
+        {
+            self.events += 1;
+            self.check();
+        }
         Actions(&mut self.queue)
     }
 

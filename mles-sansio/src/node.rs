@@ -37,6 +37,8 @@ pub struct Node {
     pub(crate) stats: Stats,
     pub(crate) peering: Peering,
     queue: VecDeque<Action>,
+    /// Frames that replays of this event hold.
+    pub(crate) replayed: usize,
     /// Events so far: a large node is checked now and then.
     #[cfg(debug_assertions)]
     pub(crate) events: u64,
@@ -57,6 +59,7 @@ impl Node {
             stats: Stats::default(),
             peering: Peering::new(seed),
             queue: VecDeque::new(),
+            replayed: 0,
             #[cfg(debug_assertions)]
             events: 0,
         }
@@ -75,6 +78,7 @@ impl Node {
             self.queue.is_empty(),
             "actions of the last event were not taken"
         );
+        self.replayed = 0;
         match event {
             Event::Opened { conn, role, .. } => self.opened(now, conn, role),
             Event::Frame { conn, frame } => self.frame(now, conn, frame),
@@ -389,6 +393,9 @@ impl Node {
 
     fn timeout(&mut self, now: Now) {
         for _ in 0..BATCH {
+            if self.replayed >= REPLAY_BATCH {
+                break;
+            }
             match self.timers.due(now.mono) {
                 Some(Timer::Header(conn)) => {
                     self.violated(now, conn, Violation::HeaderTimeout); // H3.1
@@ -534,6 +541,9 @@ fn stamp(now: Now, last: u64) -> u64 {
 
 /// Timers, or frames dropped for the budget, that one event may cost.
 pub const BATCH: usize = 1024;
+
+/// Frames in the replays that one event begins, but for the last of them.
+pub(crate) const REPLAY_BATCH: usize = 32 * BATCH;
 
 /// Pings in a row that may go unanswered (K1.2).
 const PINGS_MAX: u8 = 3;

@@ -50,6 +50,8 @@ pub(crate) struct Peering {
     pub(crate) seek: Seek,
     /// Links that may have something to send.
     awake: BTreeSet<ConnId>,
+    /// Channels whose members do not wait for history any more, and whose replays are to begin.
+    releasing: BTreeSet<GroupId>,
     /// Links that were lost or turned, and the lanes that are still to be taken down: a bounded number
     /// at a time.
     gone: Vec<(ConnId, BTreeMap<GroupId, Lane>)>,
@@ -70,6 +72,7 @@ impl Peering {
             path: Vec::new(),
             seek: Seek::default(),
             awake: BTreeSet::new(),
+            releasing: BTreeSet::new(),
             gone: Vec::new(),
             due: BTreeSet::new(),
             due_armed: None,
@@ -113,6 +116,7 @@ impl Peering {
             &self.awake,
         )
             .hash(state);
+        self.releasing.hash(state);
         self.seek.hash(now, state);
         self.links.len().hash(state);
         for (conn, link) in &self.links {

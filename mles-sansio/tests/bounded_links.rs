@@ -221,11 +221,10 @@ fn ten_thousand_channels_find_their_upstream_again() {
     assert_eq!(stats.channels, CHANNELS as u64);
 }
 
-#[test]
-fn lanes_without_anything_to_send_are_passed_in_turns() {
-    // The upper end knows all that the lower end has, and says so for all channels while nothing of it
-    // is read: then ten thousand lanes are looked at for nothing, but not in one event.
-    let mut world = full(1);
+const ABOVE: NodeId = NodeId(1 << 100);
+
+/// The node links itself below a peer that has nothing.
+fn above(world: &mut World, conn: u64) -> Vec<Action> {
     let peer = PeerId(1);
     let _ = world.event(Event::Peers { peers: vec![peer] });
     assert!(world.event(Event::Timeout).contains(&Action::Dial { peer }));
@@ -233,16 +232,29 @@ fn lanes_without_anything_to_send_are_passed_in_turns() {
         dialer: 1,
         acceptor: 2,
     };
-    let (conn, source) = (ConnId(9), Source(0));
     let role = Role::Dialed { peer, nonces };
-    let _ = world.event(Event::Opened { conn, role, source });
-    let uid = NodeId(1 << 100);
+    let _ = world.event(Event::Opened {
+        conn: ConnId(conn),
+        role,
+        source: Source(0),
+    });
+    let uid = ABOVE;
     let auth = mles_sansio::auth::link_hash(&uid.to_string(), "mles", None, nonces);
     let hello = format!(
         "{{\"uid\":\"{uid}\",\"channel\":\"mles\",\"auth\":\"{auth:016x}\",\"peer\":true,\"path\":[],\"ts\":{},\"max\":1000}}",
         world.now.unix
     );
-    let mut actions = world.event(text(9, &hello));
+    world.event(text(conn, &hello))
+}
+
+#[test]
+fn lanes_without_anything_to_send_are_passed_in_turns() {
+    // The upper end knows all that the lower end has, and says so for all channels while nothing of it
+    // is read: then ten thousand lanes are looked at for nothing, but not in one event.
+    let mut world = full(1);
+    let conn = ConnId(9);
+    let mut actions = above(&mut world, 9);
+    let uid = ABOVE;
     let mut joins = Vec::new();
     // All joins are read, but for the last batch.
     loop {
@@ -275,4 +287,55 @@ fn lanes_without_anything_to_send_are_passed_in_turns() {
     }
     assert!(steps >= CHANNELS / BATCH, "{steps}");
     assert_eq!(world.node.stats().link_sent, 0);
+}
+
+#[test]
+fn a_crowd_that_waits_for_history() {
+    // W1.2: thousands have joined one channel while its history was on its way. All are served when it is
+    // there, but not in one event, and what they get is the same.
+    let mut world = World::new(config());
+    for n in 1..=200 {
+        let entry = common::restored("room", "a", n, world.now.unix - 1000 + n);
+        let _ = world.event(entry);
+    }
+    above(&mut world, 9_999);
+    for conn in 0..3000 {
+        let _ = world.join(conn, &format!("{conn}"), "room");
+    }
+    let conn = ConnId(9_999);
+    let _ = world.event(Event::Replayed { conn });
+    let (uid, channel, have) = (ABOVE, "room".into(), Vec::new());
+    let reply = LinkFrame::Join { uid, channel, have }.compose();
+    let _ = world.event(common::frame(9_999, reply));
+    let done = LinkFrame::Done {
+        uid,
+        channel: "room".into(),
+    };
+    let mut actions = world.event(common::frame(9_999, done.compose()));
+    let mut served = Vec::new();
+    let mut steps = 0;
+    loop {
+        let mut frames = 0;
+        for action in &actions {
+            if let Action::Replay {
+                conn: to,
+                frames: f,
+            } = action
+                && *to != conn
+            {
+                served.push(*to);
+                frames += f.len();
+            }
+        }
+        // The announcements of all but the joiner are in each.
+        assert!(frames < 40 * BATCH, "{frames}");
+        if !world.waits().is_some_and(|(left, _)| left.is_zero()) {
+            break;
+        }
+        actions = world.event(Event::Timeout);
+        steps += 1;
+    }
+    served.sort_unstable();
+    assert!(served.into_iter().eq((0..3000).map(ConnId)));
+    assert!(steps > 100);
 }

@@ -12,7 +12,7 @@ use crate::channel::Channel;
 use crate::event::{ConnId, Entry, Name};
 use crate::frame::Frame;
 use crate::history::Dropped;
-use crate::node::{AHEAD_MAX, BATCH, Node};
+use crate::node::{AHEAD_MAX, BATCH, Node, REPLAY_BATCH};
 use crate::seed::NodeId;
 use crate::time::{Instant, Now};
 use crate::timer::Timer;
@@ -602,18 +602,27 @@ impl Node {
     /// their own timers.
     pub(crate) fn synchronised_all(&mut self, now: Now) {
         let waiting = self.channels.waiting(BATCH);
-        for group in waiting {
-            self.await_no_more(now, group);
-        }
+        self.peering.releasing.extend(waiting);
+        self.release(now);
     }
 
-    /// Everybody who waits for the history of a channel gets what there is.
+    /// Everybody who waits for the history of a channel gets what there is: many in turns.
     pub(crate) fn await_no_more(&mut self, now: Now, group: GroupId) {
-        let Some(channel) = self.channels.get(group) else {
-            return;
-        };
-        let waiting: Vec<ConnId> = channel.waiting.iter().copied().collect();
-        for conn in waiting {
+        self.peering.releasing.insert(group);
+        self.release(now);
+    }
+
+    /// Begins replays of those who wait no more, as many as one event may.
+    fn release(&mut self, now: Now) {
+        while let Some(group) = self.peering.releasing.first().copied() {
+            let channel = self.channels.get(group);
+            let Some(conn) = channel.and_then(|channel| channel.waiting.first().copied()) else {
+                self.peering.releasing.pop_first();
+                continue;
+            };
+            if self.replayed >= REPLAY_BATCH {
+                return self.timers.arm(now.mono, Timer::Relief);
+            }
             self.start_replay(now, conn);
         }
     }
@@ -623,6 +632,7 @@ impl Node {
     /// Hands every link that takes more what there is for it, a bounded amount.
     pub(crate) fn pump(&mut self, now: Now) {
         self.dissolve(now);
+        self.release(now);
         let mut later = Vec::new();
         while let Some(conn) = self.peering.awake.pop_first() {
             let Some(link) = self.peering.links.get(&conn) else {

@@ -14,6 +14,7 @@ use crate::header;
 use crate::history::{Bounds, Dropped, History, Order};
 use crate::node::AHEAD_MAX;
 use crate::peering::Seen;
+use crate::seed::NodeId;
 use crate::time::{Instant, Now};
 
 /// What a channel costs beyond its name and its history (M3.5).
@@ -313,6 +314,21 @@ impl Channels {
             cost += channel.cost();
         }
         (members, cost)
+    }
+
+    /// The node is another from now on: what it gave so far counts as that of the former one (S1.4).
+    pub(crate) fn renew(&mut self, former: NodeId, origins: usize) {
+        let channels: Vec<GroupId> = self.by_id.keys().copied().collect();
+        for id in channels {
+            self.update(id, |channel| {
+                if channel.seq > 0 {
+                    let (seq, ts) = (channel.seq, channel.own_ts);
+                    channel.seen.note(former, seq, ts, origins);
+                }
+                channel.seq = 0;
+            });
+        }
+        self.seq_floor = 0;
     }
 
     /// Forgets a channel and its history.

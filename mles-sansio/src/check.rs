@@ -11,6 +11,7 @@ use core::hash::Hash;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
+use crate::action::GroupId;
 use crate::node::Node;
 use crate::session::{Conn, Flow, ahead};
 use crate::time::Now;
@@ -55,6 +56,10 @@ impl Node {
             }
         }
         self.channels.hash(&mut hasher);
+        for (group, channel) in self.channels.since(GroupId(0)) {
+            let until = channel.wanted_until.map(|until| ahead(until, now.mono));
+            (group, until).hash(&mut hasher);
+        }
         self.peering.hash(now.mono, &mut hasher);
         let expiry = self.expiry.map(|at| ahead(at, now.mono));
         expiry.hash(&mut hasher);
@@ -66,8 +71,7 @@ impl Node {
     #[cfg(debug_assertions)]
     pub(crate) fn check(&self) {
         let size = self.conns.len() + self.channels.len();
-        let turn = self.stats.messages + self.stats.joins + self.stats.stale;
-        if size > 64 && !turn.is_multiple_of(size as u64) {
+        if size > 64 && !self.events.is_multiple_of(size as u64) {
             return;
         }
         let mut sessions = 0;

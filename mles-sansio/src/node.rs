@@ -37,6 +37,11 @@ pub struct Node {
     pub(crate) stats: Stats,
     pub(crate) peering: Peering,
     queue: VecDeque<Action>,
+    /// Frames that replays of this event hold.
+    pub(crate) replayed: usize,
+    /// Events so far: a large node is checked now and then.
+    #[cfg(debug_assertions)]
+    pub(crate) events: u64,
 }
 
 impl Node {
@@ -54,6 +59,9 @@ impl Node {
             stats: Stats::default(),
             peering: Peering::new(seed),
             queue: VecDeque::new(),
+            replayed: 0,
+            #[cfg(debug_assertions)]
+            events: 0,
         }
     }
 
@@ -64,12 +72,13 @@ impl Node {
     ///
     /// The work is bounded: an event costs at most one pass over the history of its channel, a
     /// timeout [`BATCH`] timers, the byte budget [`BATCH`] frames; what is left is due at once.
-    /// Only `Shutdown` looks at every connection.
+    /// Only `Shutdown` looks at every connection, and so does a node that takes a new uid (S1.4).
     pub fn handle(&mut self, now: Now, event: Event) -> Actions<'_> {
         debug_assert!(
             self.queue.is_empty(),
             "actions of the last event were not taken"
         );
+        self.replayed = 0;
         match event {
             Event::Opened { conn, role, .. } => self.opened(now, conn, role),
             Event::Frame { conn, frame } => self.frame(now, conn, frame),
@@ -102,7 +111,10 @@ impl Node {
         self.keep_budget(now);
         self.pump(now);
         #[cfg(debug_assertions)]
-        self.check();
+        {
+            self.events += 1;
+            self.check();
+        }
         Actions(&mut self.queue)
     }
 
@@ -283,6 +295,10 @@ impl Node {
         frame: Frame,
         from: ConnId,
     ) {
+        let used = self.channels.get(group).map_or(0, |channel| channel.seq);
+        if used + 1 >= NUMBER_MAX {
+            self.renew(now);
+        }
         let (origin, store) = (self.uid, self.config.store_history);
         let config = &self.config;
         let accepted = self.channels.update(group, |channel| {
@@ -377,6 +393,9 @@ impl Node {
 
     fn timeout(&mut self, now: Now) {
         for _ in 0..BATCH {
+            if self.replayed >= REPLAY_BATCH {
+                break;
+            }
             match self.timers.due(now.mono) {
                 Some(Timer::Header(conn)) => {
                     self.violated(now, conn, Violation::HeaderTimeout); // H3.1
@@ -523,6 +542,9 @@ fn stamp(now: Now, last: u64) -> u64 {
 
 /// Timers, or frames dropped for the budget, that one event may cost.
 pub const BATCH: usize = 1024;
+
+/// Frames in the replays that one event begins, but for the last of them.
+pub(crate) const REPLAY_BATCH: usize = 32 * BATCH;
 
 /// Pings in a row that may go unanswered (K1.2).
 const PINGS_MAX: u8 = 3;

@@ -27,6 +27,7 @@ mod flow;
 mod handshake;
 mod lane;
 mod link;
+mod renew;
 mod reviews;
 mod seek;
 mod seen;
@@ -41,6 +42,8 @@ pub(crate) struct Peering {
     seed: Seed,
     /// Random numbers drawn so far.
     draws: u64,
+    /// How often the node took a new uid.
+    renewals: u64,
     pub(crate) links: BTreeMap<ConnId, Link>,
     /// The link to the node above, if there is one.
     pub(crate) upstream: Option<ConnId>,
@@ -49,6 +52,8 @@ pub(crate) struct Peering {
     pub(crate) seek: Seek,
     /// Links that may have something to send.
     awake: BTreeSet<ConnId>,
+    /// Channels whose members do not wait for history any more, and whose replays are to begin.
+    releasing: BTreeSet<GroupId>,
     /// Links that were lost or turned, and the lanes that are still to be taken down: a bounded number
     /// at a time.
     gone: Vec<(ConnId, BTreeMap<GroupId, Lane>)>,
@@ -62,11 +67,13 @@ impl Peering {
         Self {
             seed: *seed,
             draws: 0,
+            renewals: 0,
             links: BTreeMap::new(),
             upstream: None,
             path: Vec::new(),
             seek: Seek::default(),
             awake: BTreeSet::new(),
+            releasing: BTreeSet::new(),
             gone: Vec::new(),
             reviews: Reviews::default(),
             review_armed: None,
@@ -102,7 +109,15 @@ impl Peering {
 
     /// What decides what the node does next, deadlines relative to `now`.
     pub(crate) fn hash<H: Hasher>(&self, now: Instant, state: &mut H) {
-        (self.draws, self.upstream, &self.path, &self.awake).hash(state);
+        (
+            self.draws,
+            self.renewals,
+            self.upstream,
+            &self.path,
+            &self.awake,
+        )
+            .hash(state);
+        self.releasing.hash(state);
         self.seek.hash(now, state);
         self.links.len().hash(state);
         for (conn, link) in &self.links {
@@ -134,8 +149,15 @@ impl Peering {
             assert_eq!(lower, self.upstream == Some(*conn), "invariant 6: upstream");
             let kept: u64 = link.lanes.values().map(Lane::kept).sum();
             assert_eq!(kept, link.kept, "invariant 7: what a link keeps");
-            let queued = link.lanes.iter().filter(|(_, lane)| lane.queued).count();
-            assert_eq!(queued, link.ready.len(), "invariant 8: lanes in turn");
+            let queued = link.ready.iter();
+            let same = |(ticket, group): (&u64, &GroupId)| {
+                let lane = link.lanes.get(group);
+                assert!(lane.is_some_and(|lane| lane.queued == Some(*ticket)));
+            };
+            queued.for_each(same);
+            let queued = link.lanes.values().filter(|lane| lane.queued.is_some());
+            let count = queued.count();
+            assert_eq!(count, link.ready.len(), "invariant 8: lanes in turn");
         }
     }
 }

@@ -48,7 +48,13 @@ impl NodeId {
     /// The uid that belongs to `seed`: blocks 0 and 1 of the label `node`, the first on top.
     #[must_use]
     pub fn of(seed: &Seed) -> Self {
-        Self(u128::from(seed.block("node", 0)) << 64 | u128::from(seed.block("node", 1)))
+        Self::nth(seed, 0)
+    }
+
+    /// The uid after so many changes (S1.4): the next two blocks each time.
+    pub(crate) fn nth(seed: &Seed, changes: u64) -> Self {
+        let block = |index| u128::from(seed.block("node", 2 * changes + index));
+        Self(block(0) << 64 | block(1))
     }
 }
 

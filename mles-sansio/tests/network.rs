@@ -499,9 +499,11 @@ impl Run {
     }
 }
 
+/// The story of the last run that failed goes to the file that `MLES_NET_LOG` names.
 fn live(world: &World, steps: &[Step]) -> Result<(), TestCaseError> {
     let mut run = Run::new(world);
-    if std::env::var_os("SHOW").is_some() {
+    let file = std::env::var_os("MLES_NET_LOG");
+    if file.is_some() {
         run.net.log = Some(Vec::new());
     }
     for step in steps {
@@ -513,9 +515,10 @@ fn live(world: &World, steps: &[Step]) -> Result<(), TestCaseError> {
     run.heal();
     let result = run.check();
     if let Some(log) = run.net.log.take()
+        && let Some(file) = file
         && result.is_err()
     {
-        std::fs::write("/tmp/me/net.log", log.join("\n")).expect("a file");
+        std::fs::write(file, log.join("\n")).expect("a file");
     }
     result
 }

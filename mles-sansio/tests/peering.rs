@@ -34,7 +34,7 @@ fn show(net: &mut Net, body: impl FnOnce(&mut Net)) {
     body(net);
     if std::env::var_os("SHOW").is_some() {
         for line in net.log.take().expect("a log") {
-            println!("{line}");
+            eprintln!("{line}");
         }
     }
 }
@@ -52,7 +52,7 @@ fn two() {
         net.settle(Duration::from_secs(1));
         net.say(bob, Frame::text("hi"));
         net.settle(Duration::from_secs(1));
-        println!(
+        eprintln!(
             "{:?} {:?}",
             net.clients[0].received, net.clients[1].received
         );
@@ -64,7 +64,7 @@ fn ring() {
     let mut net = net(&[&[1], &[2], &[0]]);
     show(&mut net, |net| {
         net.settle(Duration::from_secs(10));
-        println!("{:?}", net.upstreams());
+        eprintln!("{:?}", net.upstreams());
     });
 }
 
@@ -73,6 +73,6 @@ fn merge() {
     let mut net = net(&[&[], &[], &[0, 1], &[2]]);
     show(&mut net, |net| {
         net.settle(Duration::from_secs(10));
-        println!("{:?}", net.upstreams());
+        eprintln!("{:?}", net.upstreams());
     });
 }

@@ -4,10 +4,10 @@
 
 mod net;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mles_sansio::{Config, Event, peering};
 use net::{Net, Packet, Party, seeds};
@@ -144,7 +144,7 @@ struct State {
 
 fn explore(lists: &[Vec<usize>], cuts: u32, cap: usize) -> Report {
     let parts = parts(lists);
-    let mut known: HashMap<(u128, u32), u32> = HashMap::new();
+    let mut known: BTreeMap<(u128, u32), u32> = BTreeMap::new();
     let mut states: Vec<State> = Vec::new();
     let mut edges: Vec<(u32, u32, bool)> = Vec::new();
     let mut queue = VecDeque::new();
@@ -180,7 +180,7 @@ fn explore(lists: &[Vec<usize>], cuts: u32, cap: usize) -> Report {
         if states.len() > cap {
             report.capped = true;
             if std::env::var_os("SHOW").is_some() {
-                println!("{:#?}", net.wires);
+                eprintln!("{:#?}", net.wires);
                 tell(lists, &states, number as usize);
             }
             break;
@@ -269,8 +269,8 @@ fn tell(lists: &[Vec<usize>], states: &[State], at: usize) {
         log.push(format!("{step:?}"));
         apply(&mut net, step);
     }
-    println!("{}", net.log.take().expect("a log").join("\n"));
-    println!("{:?}", net.upstreams());
+    eprintln!("{}", net.log.take().expect("a log").join("\n"));
+    eprintln!("{:?}", net.upstreams());
 }
 
 /// All ordered lists of up to `most` different peers out of `count`.
@@ -299,15 +299,19 @@ fn worlds(count: usize, lists: &[Vec<usize>]) -> Vec<Vec<Vec<usize>>> {
             .flat_map(|world: &Vec<Vec<usize>>| {
                 lists
                     .iter()
-                    .map(move |list| [&world[..], &[list.clone()]].concat())
+                    .map(move |list| [&world[..], std::slice::from_ref(list)].concat())
             })
             .collect();
     }
     worlds
 }
 
+#[expect(
+    clippy::disallowed_types,
+    reason = "the report says how long it took; nothing depends on it"
+)]
 fn explore_all(what: &str, worlds: &[Vec<Vec<usize>>], cuts: u32, cap: usize) {
-    let begin = Instant::now();
+    let begin = std::time::Instant::now();
     let next = AtomicUsize::new(0);
     let reports = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -328,14 +332,14 @@ fn explore_all(what: &str, worlds: &[Vec<Vec<usize>>], cuts: u32, cap: usize) {
             capped.push(world.clone());
         }
     }
-    println!(
+    eprintln!(
         "{what}: {} worlds, {states} states, {edges} steps, {} not finished, {:.1} s",
         worlds.len(),
         capped.len(),
         begin.elapsed().as_secs_f64(),
     );
     for world in capped.iter().take(10) {
-        println!("  not finished: {world:?}");
+        eprintln!("  not finished: {world:?}");
     }
 }
 

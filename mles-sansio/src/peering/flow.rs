@@ -12,7 +12,7 @@ use crate::channel::Channel;
 use crate::event::{ConnId, Entry, Name};
 use crate::frame::Frame;
 use crate::history::Dropped;
-use crate::node::{AHEAD_MAX, BATCH, Node};
+use crate::node::{AHEAD_MAX, BATCH, Node, REPLAY_BATCH};
 use crate::seed::NodeId;
 use crate::time::{Instant, Now};
 use crate::timer::Timer;
@@ -22,8 +22,8 @@ use crate::violation::Violation;
 const BATCH_FRAMES: usize = 256;
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// What waits for a link outside of its lanes, at most (C1.8).
-const CONTROL_MAX: usize = 65_536;
+/// Lanes that are looked at for one batch: most have nothing to send.
+const BATCH_LANES: usize = 1024;
 
 impl Node {
     /// A frame from the other end of a link.
@@ -102,10 +102,16 @@ impl Node {
             self.stats.link_ahead += 1;
             return; // F1.6
         }
-        if let Some(lane) = self.lane_mut(conn, group) {
+        let (own, most) = (self.uid, self.config.peering.origins);
+        if let Some(link) = self.peering.links.get_mut(&conn)
+            && let Some(lane) = link.lanes.get_mut(&group)
+            && let Some(channel) = self.channels.get(group)
+        {
+            lane.trim(most, &channel.history, |origin| {
+                origin == own || channel.seen.highest(origin).is_some()
+            });
             lane.knows(label.origin, label.seq);
         }
-        let (own, most) = (self.uid, self.config.peering.origins);
         let (config, store) = (&self.config, self.config.store_history);
         let Label {
             uid,
@@ -307,10 +313,10 @@ impl Node {
             || known.is_none() && self.channels.cost() >= self.config.history_bytes;
         if !joined && full {
             // C1.8
-            if link.control.len() >= CONTROL_MAX {
+            if link.owes_much() {
                 return self.violated(now, conn, Violation::LinkFlood);
             }
-            link.control.push_back(Control::Refuse(name.clone()));
+            link.owe(Control::Refuse(name.clone()));
             self.peering.awake.insert(conn);
             return;
         }
@@ -320,9 +326,17 @@ impl Node {
             .lanes
             .entry(group)
             .or_insert_with(|| Lane::new(serving(due, 0)));
-        let owed = match lane.phase {
-            Phase::Serving { owed, .. } => owed,
-            Phase::Asking | Phase::AwaitReply | Phase::Joined { .. } | Phase::Refused { .. } => 0,
+        let (owed, due) = match lane.phase {
+            // One who joins again and again is not waited for longer.
+            Phase::Serving {
+                owed,
+                done: false,
+                due,
+            } => (owed, due),
+            Phase::Serving { owed, .. } => (owed, due),
+            Phase::Asking | Phase::AwaitReply | Phase::Joined { .. } | Phase::Refused { .. } => {
+                (0, due)
+            }
         };
         lane.phase = serving(due, owed.saturating_add(1));
         self.attach(conn, group);
@@ -349,7 +363,6 @@ impl Node {
         let Some(lane) = link.lanes.get_mut(&group) else {
             return;
         };
-        let kept = lane.kept();
         self.channels.update(group, |channel| {
             // Nothing that is here comes from an origin that is not known here.
             let known = |(origin, _): &&(NodeId, u64)| {
@@ -358,7 +371,6 @@ impl Node {
             lane.tell(have.iter().filter(known).copied());
             above(channel, own, have);
         });
-        link.kept = link.kept - kept + lane.kept();
         link.wake(group);
         self.peering.awake.insert(conn);
     }
@@ -424,11 +436,8 @@ impl Node {
 
     /// A channel is no longer on a link.
     fn take_down(&mut self, now: Now, conn: ConnId, group: GroupId) {
-        if let Some(link) = self.peering.links.get_mut(&conn)
-            && let Some(lane) = link.lanes.remove(&group)
-        {
-            link.kept -= lane.kept().min(link.kept);
-            link.ready.retain(|ready| *ready != group);
+        let link = self.peering.links.get_mut(&conn);
+        if link.is_some_and(|link| link.drop_lane(group)) {
             self.detach(now, conn, group);
         }
     }
@@ -568,18 +577,27 @@ impl Node {
     /// their own timers.
     pub(crate) fn synchronised_all(&mut self, now: Now) {
         let waiting = self.channels.waiting(BATCH);
-        for group in waiting {
-            self.await_no_more(now, group);
-        }
+        self.peering.releasing.extend(waiting);
+        self.release(now);
     }
 
-    /// Everybody who waits for the history of a channel gets what there is.
+    /// Everybody who waits for the history of a channel gets what there is: many in turns.
     pub(crate) fn await_no_more(&mut self, now: Now, group: GroupId) {
-        let Some(channel) = self.channels.get(group) else {
-            return;
-        };
-        let waiting: Vec<ConnId> = channel.waiting.iter().copied().collect();
-        for conn in waiting {
+        self.peering.releasing.insert(group);
+        self.release(now);
+    }
+
+    /// Begins replays of those who wait no more, as many as one event may.
+    fn release(&mut self, now: Now) {
+        while let Some(group) = self.peering.releasing.first().copied() {
+            let channel = self.channels.get(group);
+            let Some(conn) = channel.and_then(|channel| channel.waiting.first().copied()) else {
+                self.peering.releasing.pop_first();
+                continue;
+            };
+            if self.replayed >= REPLAY_BATCH {
+                return self.timers.arm(now.mono, Timer::Relief);
+            }
             self.start_replay(now, conn);
         }
     }
@@ -589,6 +607,7 @@ impl Node {
     /// Hands every link that takes more what there is for it, a bounded amount.
     pub(crate) fn pump(&mut self, now: Now) {
         self.dissolve(now);
+        self.release(now);
         let mut later = Vec::new();
         while let Some(conn) = self.peering.awake.pop_first() {
             let Some(link) = self.peering.links.get(&conn) else {
@@ -638,7 +657,7 @@ impl Node {
         let mut batch = Batch::default();
         while !batch.is_full()
             && let Some(link) = self.peering.links.get_mut(&conn)
-            && let Some(control) = link.control.pop_front()
+            && let Some(control) = link.take_owed()
         {
             let frame = match control {
                 Control::Path => self.path_frame(false),
@@ -655,13 +674,13 @@ impl Node {
                 break;
             }
         }
+        let mut lanes = 0;
         while !batch.is_full()
+            && lanes < BATCH_LANES
             && let Some(link) = self.peering.links.get_mut(&conn)
-            && let Some(group) = link.ready.pop_front()
+            && let Some(group) = link.take_ready()
         {
-            if let Some(lane) = link.lanes.get_mut(&group) {
-                lane.queued = false;
-            }
+            lanes += 1;
             self.serve(now, conn, group, &mut batch);
         }
         batch.frames
@@ -723,15 +742,15 @@ impl Node {
             Phase::Joined { .. } => {}
         }
         let share = batch.frames.len() + BATCH_FRAMES / 2;
-        while let Some((entry, kept)) = lane.next(&channel.history) {
-            if batch.is_full() || batch.frames.len() >= share {
-                return link.wake(group);
+        let before = lane.kept();
+        let mut more = false;
+        while let Some(entry) = lane.next(&channel.history) {
+            more = batch.is_full() || batch.frames.len() >= share;
+            if more {
+                break;
             }
             let fits = entry.frame.payload.len() as u64 <= link.max;
             lane.pass(&entry, fits);
-            if kept {
-                link.kept -= entry.cost().min(link.kept);
-            }
             if !fits {
                 self.stats.link_too_big += 1; // F1.5
                 continue;
@@ -746,6 +765,12 @@ impl Node {
             batch.put(LinkFrame::Message(label).compose());
             batch.put(entry.frame);
             self.stats.link_sent += 1;
+        }
+        link.kept = link.kept - before + lane.kept();
+        let known = |origin| origin == uid || channel.seen.highest(origin).is_some();
+        lane.trim(self.config.peering.origins, &channel.history, known);
+        if more {
+            return link.wake(group);
         }
         match &mut lane.phase {
             Phase::Serving { done, due, .. } => {

@@ -210,6 +210,7 @@ impl Node {
             lanes: Default::default(),
             ready: Default::default(),
             control: Default::default(),
+            owed: 0,
             scan: None,
             busy: false,
             kept: 0,

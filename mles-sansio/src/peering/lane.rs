@@ -19,8 +19,10 @@ pub(crate) struct Lane {
     from: Order,
     /// What is to be sent and is not in the history any more, or never was (S1.6).
     kept: BTreeMap<Order, Entry>,
-    /// Whether the link has it in its queue.
-    pub(crate) queued: bool,
+    /// What that costs.
+    kept_cost: u64,
+    /// Where the link has it in its queue.
+    pub(crate) queued: Option<u64>,
 }
 
 /// How far a channel on a link has come.
@@ -57,7 +59,8 @@ impl Lane {
             told: BTreeMap::new(),
             from: START,
             kept: BTreeMap::new(),
-            queued: false,
+            kept_cost: 0,
+            queued: None,
         }
     }
 
@@ -73,14 +76,37 @@ impl Lane {
     pub(crate) fn tell(&mut self, have: impl Iterator<Item = (NodeId, u64)>) {
         self.told = have.collect();
         self.from = START;
-        let told = &self.told;
-        self.kept.retain(|_, entry| is_news(told, entry));
     }
 
     /// The other has this message: it came from there, or went there.
     pub(crate) fn knows(&mut self, origin: NodeId, seq: u64) {
         let told = self.told.entry(origin).or_insert(0);
         *told = seq.max(*told);
+    }
+
+    /// Forgets what the other has of origins that the channel does not remember, once they may be as many
+    /// as those that it does. At worst the other gets something again, and drops it.
+    pub(crate) fn trim(
+        &mut self,
+        origins: usize,
+        history: &History,
+        known: impl Fn(NodeId) -> bool,
+    ) {
+        if self.told.len() > 2 * (origins + 1) {
+            self.skip(history);
+            self.told.retain(|origin, _| known(*origin));
+        }
+    }
+
+    /// Passes what the other has, up to the first message that it lacks.
+    fn skip<'a>(&mut self, history: &'a History) -> Option<&'a Entry> {
+        for entry in history.since(self.from) {
+            if is_news(&self.told, entry) {
+                return Some(entry);
+            }
+            self.from = behind(entry);
+        }
+        None
     }
 
     /// A message was accepted that has to be looked at.
@@ -97,32 +123,38 @@ impl Lane {
 
     /// Keeps a message that the history does not keep.
     pub(crate) fn keep(&mut self, entry: Entry) {
-        self.kept.insert(entry.order(), entry);
+        self.kept_cost += entry.cost();
+        if let Some(same) = self.kept.insert(entry.order(), entry) {
+            self.kept_cost -= same.cost();
+        }
     }
 
-    /// The next message to be sent, in history order, and whether it is one that is kept here.
-    pub(crate) fn next(&mut self, history: &History) -> Option<(Entry, bool)> {
-        let mut stored = None;
-        for entry in history.since(self.from) {
+    fn unkeep(&mut self, order: Order) {
+        if let Some(entry) = self.kept.remove(&order) {
+            self.kept_cost -= entry.cost();
+        }
+    }
+
+    /// The next message to be sent, in history order.
+    pub(crate) fn next(&mut self, history: &History) -> Option<Entry> {
+        while let Some((order, entry)) = self.kept.first_key_value() {
             if is_news(&self.told, entry) {
-                stored = Some(entry);
                 break;
             }
-            self.from = behind(entry);
+            self.unkeep(*order); // It has come from there meanwhile, or `tell` says so.
         }
+        let stored = self.skip(history);
         match (self.kept.first_key_value(), stored) {
-            (Some((order, kept)), Some(stored)) if *order < stored.order() => {
-                Some((kept.clone(), true))
-            }
-            (_, Some(stored)) => Some((stored.clone(), false)),
-            (Some((_, kept)), None) => Some((kept.clone(), true)),
+            (Some((order, kept)), Some(stored)) if *order < stored.order() => Some(kept.clone()),
+            (_, Some(stored)) => Some(stored.clone()),
+            (Some((_, kept)), None) => Some(kept.clone()),
             (None, None) => None,
         }
     }
 
     /// A message was sent, or cannot be.
     pub(crate) fn pass(&mut self, entry: &Entry, sent: bool) {
-        self.kept.remove(&entry.order());
+        self.unkeep(entry.order());
         self.from = self.from.max(behind(entry));
         if sent {
             self.knows(entry.origin, entry.seq);
@@ -145,7 +177,7 @@ impl Lane {
 
     /// What is kept here beside the history costs.
     pub(crate) fn kept(&self) -> u64 {
-        self.kept.values().map(Entry::cost).sum()
+        self.kept_cost
     }
 }
 

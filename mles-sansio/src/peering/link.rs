@@ -41,10 +41,12 @@ pub(crate) struct Link {
     pub(crate) label: Option<Label>,
     /// The channels that are joined on it, or about to be.
     pub(crate) lanes: BTreeMap<GroupId, Lane>,
-    /// Lanes that may have something to send, each once, in turn.
-    pub(crate) ready: VecDeque<GroupId>,
+    /// Lanes that may have something to send, each once, in turn: by the ticket that the lane knows.
+    pub(crate) ready: BTreeMap<u64, GroupId>,
     /// What goes out ahead of any lane.
     pub(crate) control: VecDeque<Control>,
+    /// What that costs.
+    pub(crate) owed: u64,
     /// The channels up to this one were looked at whether they are to be joined; `None` if all were.
     pub(crate) scan: Option<GroupId>,
     /// Whether frames are on their way to the socket: then nothing is added until they are through.
@@ -77,12 +79,39 @@ pub(crate) enum Control {
     Refuse(Name),
 }
 
+impl Control {
+    fn cost(&self) -> u64 {
+        match self {
+            Self::Path | Self::Turn | Self::Echo => CONTROL_COST,
+            Self::Refuse(name) => CONTROL_COST + name.len() as u64,
+        }
+    }
+}
+
 impl Link {
+    /// Has something sent ahead of all lanes.
+    pub(crate) fn owe(&mut self, control: Control) {
+        self.owed += control.cost();
+        self.control.push_back(control);
+    }
+
     /// Has our path sent, once; a turn that waits to be sent will say it too.
     pub(crate) fn owe_path(&mut self) {
         if !matches!(self.control.back(), Some(Control::Path | Control::Turn)) {
-            self.control.push_back(Control::Path);
+            self.owe(Control::Path);
         }
+    }
+
+    /// What is to be sent ahead of all lanes.
+    pub(crate) fn take_owed(&mut self) -> Option<Control> {
+        let control = self.control.pop_front()?;
+        self.owed -= control.cost();
+        Some(control)
+    }
+
+    /// Whether the other has us owe it more than it takes (C1.8).
+    pub(crate) fn owes_much(&self) -> bool {
+        self.owed >= CONTROL_MAX
     }
 
     pub(crate) fn hear(&mut self, now: Instant) {
@@ -93,11 +122,34 @@ impl Link {
     /// Has a lane looked at when there is room.
     pub(crate) fn wake(&mut self, group: GroupId) {
         if let Some(lane) = self.lanes.get_mut(&group)
-            && !lane.queued
+            && lane.queued.is_none()
         {
-            lane.queued = true;
-            self.ready.push_back(group);
+            let last = self.ready.last_key_value();
+            let ticket = last.map_or(0, |(ticket, _)| ticket + 1);
+            lane.queued = Some(ticket);
+            self.ready.insert(ticket, group);
         }
+    }
+
+    /// The lane whose turn it is.
+    pub(crate) fn take_ready(&mut self) -> Option<GroupId> {
+        let (_, group) = self.ready.pop_first()?;
+        if let Some(lane) = self.lanes.get_mut(&group) {
+            lane.queued = None;
+        }
+        Some(group)
+    }
+
+    /// Ends a lane.
+    pub(crate) fn drop_lane(&mut self, group: GroupId) -> bool {
+        let Some(lane) = self.lanes.remove(&group) else {
+            return false;
+        };
+        self.kept -= lane.kept().min(self.kept);
+        if let Some(ticket) = lane.queued {
+            self.ready.remove(&ticket);
+        }
+        true
     }
 
     pub(crate) fn has_something(&self) -> bool {
@@ -127,10 +179,19 @@ impl Link {
             group.hash(state);
             lane.hash(now, state);
         }
-        (&self.ready, &self.control, self.scan, self.busy).hash(state);
+        // Tickets count up for ever; only their order is state.
+        self.ready.len().hash(state);
+        self.ready.values().for_each(|group| group.hash(state));
+        (&self.control, self.scan, self.busy).hash(state);
         ahead(now, self.since).min(SINCE_MAX).hash(state);
     }
 }
+
+/// What an entry of `control` costs beyond a name.
+const CONTROL_COST: u64 = 64;
+
+/// What may wait for a link outside of its lanes, in bytes (C1.8).
+const CONTROL_MAX: u64 = 4 << 20;
 
 /// How long a link may have stood is no matter beyond this, in microseconds.
 const SINCE_MAX: u64 = 60_000_000;

@@ -125,7 +125,11 @@ impl Node {
         seek.next = at;
         let peer = seek.entries[at];
         seek.state = State::Dialing { peer, probe };
-        self.emit(Action::Dial { peer });
+        // The runtime may be at it still, if the entry was out of the list in between.
+        match seek.forgotten.iter().position(|known| *known == peer) {
+            Some(at) => drop(seek.forgotten.remove(at)),
+            None => self.emit(Action::Dial { peer }),
+        }
     }
 
     /// A dial has led to a connection: whether it is to ask only, or `None` if it is not wanted.

@@ -39,7 +39,7 @@ impl Node {
             link.entry = None;
             link.path.clear();
             // The frame is made when the new path is known: see `route`.
-            link.control.push_back(Control::Turn);
+            link.owe(Control::Turn);
         }
         self.peering.awake.insert(conn);
     }
@@ -58,12 +58,14 @@ impl Node {
                 }
                 self.seek_again(now); // G1.6
             }
+            // Two peers can have this node turn their links in turns, without reading.
+            End::Upper if link.owes_much() => self.violated(now, conn, Violation::LinkFlood),
             End::Upper => {
                 link.end = End::Lower;
                 link.path = path;
                 self.drop_lanes(now, conn);
                 if let Some(link) = self.peering.links.get_mut(&conn) {
-                    link.control.push_back(Control::Echo);
+                    link.owe(Control::Echo);
                 }
                 self.peering.awake.insert(conn);
                 self.adopt(now, conn);

@@ -356,3 +356,187 @@ fn put_path(out: &mut Vec<u8>, path: &[NodeId]) {
 fn put_number(out: &mut Vec<u8>, member: &str, number: u64) {
     out.extend_from_slice(format!("{member}{number}").as_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::borrow::ToOwned;
+    use alloc::vec;
+
+    const N: NodeId = NodeId(0x0123_4567_89ab_cdef);
+    const O: NodeId = NodeId(u128::MAX);
+
+    /// Every frame, and its form to the byte.
+    fn frames() -> Vec<(LinkFrame, &'static str)> {
+        let channel = || Name::from("a\"\u{1}é");
+        let handshake = Handshake {
+            uid: N,
+            channel: "mles".into(),
+            auth: Some(Auth("00c0ffee00c0ffee".into())),
+            path: vec![O, N],
+            ts: (1 << 53) - 1,
+            max: 0,
+            probe: true,
+        };
+        let bare = Handshake {
+            auth: None,
+            path: vec![],
+            probe: false,
+            ..handshake.clone()
+        };
+        let path = |path: &[NodeId], turn| {
+            let path = path.to_vec();
+            LinkFrame::Path { uid: N, path, turn }
+        };
+        let have = vec![(N, 1), (O, (1 << 53) - 1)];
+        let label = Label {
+            uid: "bob\n".into(),
+            channel: channel(),
+            origin: O,
+            seq: 1,
+            ts: 2,
+        };
+        let (uid, join) = (N, |have| LinkFrame::Join {
+            uid: N,
+            channel: channel(),
+            have,
+        });
+        vec![
+            (
+                LinkFrame::Handshake(handshake),
+                r#"{"uid":"00000000000000000123456789abcdef","channel":"mles","auth":"00c0ffee00c0ffee","peer":true,"path":["ffffffffffffffffffffffffffffffff","00000000000000000123456789abcdef"],"ts":9007199254740991,"max":0,"probe":true}"#,
+            ),
+            (
+                LinkFrame::Handshake(bare),
+                r#"{"uid":"00000000000000000123456789abcdef","channel":"mles","peer":true,"path":[],"ts":9007199254740991,"max":0}"#,
+            ),
+            (
+                path(&[], false),
+                r#"{"uid":"00000000000000000123456789abcdef","peer":true,"path":[]}"#,
+            ),
+            (
+                path(&[O], true),
+                r#"{"uid":"00000000000000000123456789abcdef","peer":true,"path":["ffffffffffffffffffffffffffffffff"],"turn":true}"#,
+            ),
+            (
+                join(vec![]),
+                r#"{"uid":"00000000000000000123456789abcdef","channel":"a\"\u0001é","peer":true,"have":{}}"#,
+            ),
+            (
+                join(have),
+                r#"{"uid":"00000000000000000123456789abcdef","channel":"a\"\u0001é","peer":true,"have":{"00000000000000000123456789abcdef":1,"ffffffffffffffffffffffffffffffff":9007199254740991}}"#,
+            ),
+            (
+                LinkFrame::Done {
+                    uid,
+                    channel: channel(),
+                },
+                r#"{"uid":"00000000000000000123456789abcdef","channel":"a\"\u0001é","peer":true,"done":true}"#,
+            ),
+            (
+                LinkFrame::Leave {
+                    uid,
+                    channel: channel(),
+                },
+                r#"{"uid":"00000000000000000123456789abcdef","channel":"a\"\u0001é","peer":false}"#,
+            ),
+            (
+                LinkFrame::Message(label),
+                r#"{"uid":"bob\n","channel":"a\"\u0001é","node":"ffffffffffffffffffffffffffffffff","seq":1,"ts":2}"#,
+            ),
+        ]
+    }
+
+    #[test]
+    fn each_frame_has_one_form_and_is_read_back() {
+        for (frame, text) in frames() {
+            assert_eq!(frame.compose(), Frame::text(text));
+            assert_eq!(parse(&Frame::text(text)), Some(frame));
+        }
+    }
+
+    #[test]
+    fn a_frame_is_whole_or_none() {
+        for (frame, text) in frames() {
+            for cut in (0..text.len()).filter(|cut| text.is_char_boundary(*cut)) {
+                assert_eq!(parse(&Frame::text(text[..cut].to_owned())), None, "{cut}");
+            }
+            for tail in ["{}", ",", "x", "\0", "}", text] {
+                let long = format!("{text}{tail}");
+                assert_eq!(parse(&Frame::text(long)), None, "{tail}");
+            }
+            assert_eq!(parse(&Frame::binary(text.as_bytes())), None);
+            // White space around it is none of the frame.
+            let wide = format!(" \t\r\n{text} ");
+            assert_eq!(parse(&Frame::text(wide)).as_ref(), Some(&frame));
+        }
+    }
+
+    #[test]
+    fn members_come_in_any_order_with_others_and_each_once() {
+        for (frame, text) in frames() {
+            let front = format!("{{\"x\":[{{}}],{}", &text[1..]);
+            assert_eq!(parse(&Frame::text(front)).as_ref(), Some(&frame));
+            let body = &text[..text.len() - 1];
+            let twice = format!("{body},\"uid\":\"{N}\"}}");
+            assert_eq!(parse(&Frame::text(twice)), None);
+            let twice = format!("{body},\"x\":1,\"x\":1}}");
+            assert_eq!(parse(&Frame::text(twice)), None);
+        }
+        let swapped =
+            r#"{"have":{},"peer":true,"channel":"c","uid":"00000000000000000123456789abcdef"}"#;
+        let (uid, channel, have) = (N, "c".into(), vec![]);
+        let join = LinkFrame::Join { uid, channel, have };
+        assert_eq!(parse(&Frame::text(swapped)), Some(join));
+    }
+
+    #[test]
+    fn numbers_and_uids_are_exact() {
+        let label = |node: &str, seq: &str, ts: &str| {
+            let text = format!(
+                "{{\"uid\":\"u\",\"channel\":\"c\",\"node\":\"{node}\",\"seq\":{seq},\"ts\":{ts}}}"
+            );
+            parse(&Frame::text(text)).is_some()
+        };
+        let node = "00000000000000000123456789abcdef";
+        assert!(label(node, "9007199254740991", "1"));
+        for bad in [
+            "0",
+            "9007199254740992",
+            "18446744073709551616",
+            "-1",
+            "1.0",
+            "1e3",
+            "\"1\"",
+            "null",
+            "01",
+        ] {
+            assert!(!label(node, bad, "1"), "{bad}");
+            assert!(!label(node, "1", bad), "{bad}");
+        }
+        for bad in [
+            "",
+            "0000000000000000123456789abcdef",
+            "000000000000000000123456789abcdef",
+            "00000000000000000123456789ABCDEF",
+            "+0000000000000000123456789abcdef",
+            "00000000000000000123456789abcdeé",
+        ] {
+            assert!(!label(bad, "1", "1"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_bounded() {
+        let padded = |length: usize| {
+            let (open, close) = (
+                format!("{{\"uid\":\"{N}\",\"peer\":true,\"path\":[],\"x\":\""),
+                "\"}",
+            );
+            let x = "x".repeat(length - open.len() - close.len());
+            parse(&Frame::text(format!("{open}{x}{close}")))
+        };
+        assert!(padded(LINK_HEADER_MAX).is_some());
+        assert_eq!(padded(LINK_HEADER_MAX + 1), None);
+    }
+}

@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::Hash;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Duration;
 
 use mles_sansio::{
@@ -78,8 +78,8 @@ pub(crate) struct Client {
 #[derive(Clone, Debug)]
 pub(crate) struct Net {
     /// Shared until they change, so that a step copies little.
-    pub(crate) hosts: Vec<Arc<Host>>,
-    pub(crate) wires: BTreeMap<usize, Arc<Wire>>,
+    pub(crate) hosts: Vec<Rc<Host>>,
+    pub(crate) wires: BTreeMap<usize, Rc<Wire>>,
     pub(crate) clients: Vec<Client>,
     pub(crate) time: u64,
     next_wire: usize,
@@ -124,7 +124,7 @@ impl Net {
 
     /// A node that does not know its peers yet. Entry `n` of a list of peers is host `n`.
     pub(crate) fn add(&mut self, config: Config, seed: &Seed, offset: i64) -> usize {
-        self.hosts.push(Arc::new(Host {
+        self.hosts.push(Rc::new(Host {
             node: Node::new(config, seed),
             groups: BTreeMap::new(),
             dials: BTreeSet::new(),
@@ -195,7 +195,7 @@ impl Net {
     }
 
     fn host(&mut self, host: usize) -> &mut Host {
-        let host = Arc::make_mut(&mut self.hosts[host]);
+        let host = Rc::make_mut(&mut self.hosts[host]);
         host.digest.set(None);
         host
     }
@@ -206,7 +206,7 @@ impl Net {
     }
 
     fn wire_mut(&mut self, id: usize) -> Option<&mut Wire> {
-        self.wires.get_mut(&id).map(Arc::make_mut)
+        self.wires.get_mut(&id).map(Rc::make_mut)
     }
 
     fn execute(&mut self, host: usize, action: Action) {
@@ -344,7 +344,7 @@ impl Net {
             held: false,
             deaf: false,
         });
-        self.wires.insert(id, Arc::new(wire));
+        self.wires.insert(id, Rc::new(wire));
         id
     }
 
@@ -619,7 +619,7 @@ impl Net {
 
     /// The host above each host.
     pub(crate) fn upstreams(&self) -> Vec<Option<usize>> {
-        let above = |host: &Arc<Host>| host.node.upstream().and_then(|uid| self.host_of(uid));
+        let above = |host: &Rc<Host>| host.node.upstream().and_then(|uid| self.host_of(uid));
         self.hosts.iter().map(above).collect()
     }
 

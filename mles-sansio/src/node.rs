@@ -526,7 +526,10 @@ impl Node {
                 Excess::Step(None) => {}
                 Excess::Step(Some((group, dropped))) => self.keep(group, &dropped.into()),
                 Excess::Replay(conn) => self.lag(conn, LagCause::HistoryBudget),
-                Excess::Nothing => return,
+                Excess::Nothing => match self.channels.waiting(1).first() {
+                    Some(&group) => self.await_no_more(now, group), // W1.5
+                    None => return,
+                },
             }
         }
         self.timers.arm(now.mono, Timer::Relief);

@@ -301,7 +301,7 @@ impl Run {
     /// Everything heals, and time passes.
     fn heal(&mut self) {
         self.step(&Step::Heal);
-        let until = self.net.time + 120_000_000;
+        let until = self.net.time + 400_000_000;
         let mut draw = 0;
         while self.net.time < until {
             draw += 1;

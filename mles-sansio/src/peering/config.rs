@@ -24,7 +24,9 @@ pub struct Peering {
     pub origins: usize,
     /// Time for a link's handshake (O1.8).
     pub handshake_timeout: Duration,
-    /// Silence after which a link is pinged, and pinged again (U1.6).
+    /// Time a peer has to answer a turn (G1.7).
+    pub turn_timeout: Duration,
+    /// The time between pings; a link that is silent for four times as long is given up (U1.6).
     pub ping_interval: Duration,
     /// Time an upstream has to answer when a loop is suspected (R1.6).
     pub probe_timeout: Duration,
@@ -55,6 +57,7 @@ impl Default for Peering {
             link_bytes: 4 << 20,
             origins: 256,
             handshake_timeout: Duration::from_secs(10),
+            turn_timeout: Duration::from_secs(60),
             ping_interval: Duration::from_secs(5),
             probe_timeout: Duration::from_secs(5),
             linger: Duration::from_secs(10 * 60),

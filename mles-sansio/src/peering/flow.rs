@@ -3,6 +3,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::lane::{Lane, Phase};
 use super::link::{Control, End, Link};
@@ -14,9 +15,12 @@ use crate::frame::Frame;
 use crate::history::Dropped;
 use crate::node::{AHEAD_MAX, BATCH, Node, REPLAY_BATCH};
 use crate::seed::NodeId;
-use crate::time::{Instant, Now};
+use crate::time::{Instant, Now, micros};
 use crate::timer::Timer;
 use crate::violation::Violation;
+
+/// Channels joined upstream up to which they linger there without interest (C1.2).
+const LINGERING_MAX: usize = 4096;
 
 /// Frames, and bytes beyond the first message, that are handed to a link at a time.
 const BATCH_FRAMES: usize = 256;
@@ -87,7 +91,8 @@ impl Node {
         if frame.payload.len() as u64 > self.config.peering.max_payload {
             return self.violated(now, conn, Violation::LinkPayloadTooBig); // F1.5
         }
-        let theirs = now.unix.saturating_add_signed(link.ahead);
+        let elapsed = micros(now.mono.since(link.since));
+        let theirs = link.clock.saturating_add(elapsed);
         if label.ts > theirs.saturating_add(2 * AHEAD_MAX) {
             return self.violated(now, conn, Violation::LinkTime); // F1.6
         }
@@ -496,7 +501,15 @@ impl Node {
         if !joined || !channel.members.is_empty() || self.is_wanted_below(group, channel) {
             return;
         }
-        let until = now.mono + self.config.peering.linger;
+        // Who comes and goes on ever new channels has none of them linger when there are many, or no room.
+        let joined = self.peering.up().map_or(0, |link| link.lanes.len());
+        let many = joined > LINGERING_MAX || self.channels.cost() >= self.config.history_bytes;
+        let linger = if many {
+            Duration::ZERO
+        } else {
+            self.config.peering.linger
+        };
+        let until = now.mono + linger;
         self.channels
             .update(group, |channel| channel.wanted_until = Some(until));
         self.peering.reviews.add(until, group);
@@ -743,10 +756,14 @@ impl Node {
         }
         let share = batch.frames.len() + BATCH_FRAMES / 2;
         let before = lane.kept();
-        let mut more = false;
+        let (mut more, mut early) = (false, false);
         while let Some(entry) = lane.next(&channel.history) {
             more = batch.is_full() || batch.frames.len() >= share;
             if more {
+                break;
+            }
+            if entry.ts > now.unix.saturating_add(AHEAD_MAX) {
+                early = true; // F1.6: the clock was set back since. So is all behind it, in history order.
                 break;
             }
             let fits = entry.frame.payload.len() as u64 <= link.max;
@@ -772,6 +789,10 @@ impl Node {
         if more {
             return link.wake(group);
         }
+        if early {
+            let later = now.mono + self.config.peering.backoff_max;
+            self.peering.reviews.add(later, group);
+        }
         match &mut lane.phase {
             Phase::Serving { done, due, .. } => {
                 if !*done && (synchronised || *due <= now.mono) {
@@ -780,7 +801,7 @@ impl Node {
                     batch.put(LinkFrame::Done { uid, channel }.compose());
                 }
             }
-            Phase::Joined { leaving: true, .. } => {
+            Phase::Joined { leaving: true, .. } if !early => {
                 let channel = name();
                 batch.put(LinkFrame::Leave { uid, channel }.compose()); // C1.7
                 self.take_down(now, conn, group);

@@ -163,6 +163,18 @@ impl Node {
         let differs = self.peering.upstream.is_none()
             || root != self.peering.root(self.uid) && !self.peering.is_turning();
         let wanted = differs && self.seek_lists(peer);
+        let above = self.peering.up().map(|link| link.uid);
+        if above == Some(handshake.uid) {
+            if probe {
+                // Its root is ours, as soon as its path has come.
+                return self.close(now, conn, Closing::Unneeded);
+            }
+            // It has given our former link up for this one (O1.6), so we do.
+            if let Some(former) = self.peering.upstream {
+                self.violated(now, former, Violation::LinkReplaced);
+            }
+        }
+        let wanted = wanted || self.peering.upstream.is_none() && self.seek_lists(peer);
         if probe || loops || !wanted {
             self.close(now, conn, Closing::Unneeded);
             if probe && !loops && wanted {
@@ -189,21 +201,19 @@ impl Node {
     ) {
         let wake = now.mono + self.config.peering.ping_interval;
         self.timers.arm(wake, Timer::KeepAlive(conn));
-        let ahead = i64::try_from(handshake.ts).unwrap_or(i64::MAX)
-            - i64::try_from(now.unix).unwrap_or(i64::MAX);
         let link = Link {
             uid: handshake.uid,
             end,
             entry,
             max: handshake.max,
-            ahead,
+            clock: handshake.ts,
             path: match end {
                 End::Lower => handshake.path.clone(), // R1.5
                 End::Upper | End::Turning => Vec::new(),
             },
             since: now.mono,
             heard: now.mono,
-            pings: 0,
+            suspected: None,
             wake,
             turn_by: None,
             label: None,
@@ -233,38 +243,34 @@ impl Node {
         let Some(link) = self.peering.links.get_mut(&conn) else {
             return;
         };
-        if link.pings == PINGS_MAX {
+        if link.suspected.is_some() {
             return; // It is asked already.
         }
         let due = now.mono + self.config.peering.probe_timeout;
         self.timers.disarm(link.wake, Timer::KeepAlive(conn));
-        link.pings = PINGS_MAX;
+        link.suspected = Some(now.mono);
         link.wake = due;
         self.timers.arm(due, Timer::KeepAlive(conn));
         self.emit(Action::Ping { conn });
     }
 
-    /// Pings a link that was silent, and gives it up when it stays so (U1.6).
+    /// Pings a link, and gives it up when nothing has come for long (U1.6). It is pinged whether something
+    /// comes or not: the other end may be sending one large message, and hear nothing else of us.
     pub(crate) fn keep_link_alive(&mut self, now: Now, conn: ConnId) {
         let interval = self.config.peering.ping_interval;
         let Some(link) = self.peering.links.get_mut(&conn) else {
             return;
         };
-        let due = link.heard + interval;
-        if link.pings == 0 && due > now.mono {
-            link.wake = due;
-        } else if link.pings == PINGS_MAX {
+        let asked = link.suspected.take();
+        let dead = asked.is_some_and(|asked| link.heard <= asked);
+        if dead || link.heard + interval * SILENCE_MAX <= now.mono {
             return self.violated(now, conn, Violation::NoAnswer);
-        } else {
-            link.pings += 1;
-            link.wake = now.mono + interval;
-            self.emit(Action::Ping { conn });
         }
-        if let Some(link) = self.peering.links.get(&conn) {
-            self.timers.arm(link.wake, Timer::KeepAlive(conn));
-        }
+        link.wake = now.mono + interval;
+        self.timers.arm(link.wake, Timer::KeepAlive(conn));
+        self.emit(Action::Ping { conn });
     }
 }
 
-/// Pings in a row that may go unanswered (U1.6).
-const PINGS_MAX: u8 = 3;
+/// Intervals of silence that end a link (U1.6).
+const SILENCE_MAX: u32 = 4;

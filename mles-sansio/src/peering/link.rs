@@ -23,16 +23,16 @@ pub(crate) struct Link {
     pub(crate) entry: Option<PeerId>,
     /// The largest payload that the other takes.
     pub(crate) max: u64,
-    /// How far the other's clock is ahead of ours, in microseconds.
-    pub(crate) ahead: i64,
+    /// The other's clock when the link was opened, in microseconds since 1970.
+    pub(crate) clock: u64,
     /// The nodes above the other, root first, if that is our upstream.
     pub(crate) path: Vec<NodeId>,
     /// Since when it stands.
     pub(crate) since: Instant,
     /// When something came last.
     pub(crate) heard: Instant,
-    /// Pings sent since.
-    pub(crate) pings: u8,
+    /// When it was asked for a sign of life, if it is suspected to be dead (R1.6).
+    pub(crate) suspected: Option<Instant>,
     /// When the keep-alive timer fires next.
     pub(crate) wake: Instant,
     /// When the answer to our turn has to be here (G1.7).
@@ -116,7 +116,6 @@ impl Link {
 
     pub(crate) fn hear(&mut self, now: Instant) {
         self.heard = now;
-        self.pings = 0;
     }
 
     /// Has a lane looked at when there is room.
@@ -158,10 +157,14 @@ impl Link {
 
     pub(crate) fn hash<H: Hasher>(&self, now: Instant, state: &mut H) {
         (
-            self.uid, self.end, self.entry, self.max, self.ahead, &self.path,
+            self.uid, self.end, self.entry, self.max, self.clock, &self.path,
         )
             .hash(state);
-        (ahead(now, self.heard), self.pings, ahead(self.wake, now)).hash(state);
+        (ahead(now, self.heard), ahead(self.wake, now)).hash(state);
+        let suspected = self
+            .suspected
+            .map(|since| (ahead(now, since), self.heard > since));
+        suspected.hash(state);
         self.turn_by.map(|by| ahead(by, now)).hash(state);
         let label = self.label.as_ref();
         label

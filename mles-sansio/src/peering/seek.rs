@@ -26,6 +26,10 @@ pub(crate) struct Seek {
     backoff: Duration,
     /// The wait behind an upstream that does not last long.
     relapse: Duration,
+    /// The wait before other peers are looked at after the next change of the root, at least and at most
+    /// (G1.1), and when the root changed last.
+    patience: Option<(Duration, Duration)>,
+    changed: Instant,
     /// What was in the way of each peer that was tried in vain.
     troubles: BTreeMap<PeerId, Trouble>,
     /// Dials that were given up before the runtime has answered them.
@@ -54,7 +58,11 @@ impl Seek {
 
     pub(crate) fn hash<H: Hasher>(&self, now: Instant, state: &mut H) {
         (&self.entries, self.next, self.backoff, self.relapse).hash(state);
-        self.forgotten.hash(state);
+        (&self.forgotten, self.patience).hash(state);
+        if self.patience.is_some() {
+            let calm = u64::try_from(CALM.as_micros()).unwrap_or(u64::MAX);
+            ahead(now, self.changed).min(calm).hash(state);
+        }
         match self.state {
             State::Rest => (0, 0).hash(state),
             State::Wait(at) => (1, ahead(at, now)).hash(state),
@@ -259,12 +267,33 @@ impl Node {
         self.seek_again(now);
     }
 
-    /// The root has changed: other peers may be in another tree now (G1.1).
-    pub(crate) fn seek_again(&mut self, now: Now) {
-        let (min, max) = (
+    /// The root has changed. The more often it does, the longer others are left alone: where trees are
+    /// large, what they say of their root is old for a while, and a merge upon that makes more unrest (G1.1).
+    pub(crate) fn root_changed(&mut self, now: Now) {
+        let first = (
             self.config.peering.probe_after_min,
             self.config.peering.probe_after_max,
         );
+        let seek = &mut self.peering.seek;
+        let calm = now.mono.since(seek.changed) >= CALM;
+        seek.changed = now.mono;
+        seek.patience = Some(match seek.patience {
+            Some((min, max)) if !calm => {
+                let most = (first.0 * PATIENCE_MAX, first.1 * PATIENCE_MAX);
+                ((min * 2).min(most.0), (max * 2).min(most.1))
+            }
+            Some(_) | None => first,
+        });
+        self.seek_again(now);
+    }
+
+    /// Other peers may be in another tree now (G1.1).
+    pub(crate) fn seek_again(&mut self, now: Now) {
+        let first = (
+            self.config.peering.probe_after_min,
+            self.config.peering.probe_after_max,
+        );
+        let (min, max) = self.peering.seek.patience.unwrap_or(first);
         if self.peering.upstream.is_some() {
             let wait = self.peering.draw(min, max);
             self.peering.seek.backoff = Duration::ZERO;
@@ -292,3 +321,9 @@ impl Node {
         self.seek_at(now, wait);
     }
 }
+
+/// How long one root makes for calm (G1.1).
+const CALM: Duration = Duration::from_secs(4 * 60);
+
+/// How much longer than at first other peers are left alone, at most (G1.1).
+const PATIENCE_MAX: u32 = 128;

@@ -31,7 +31,7 @@ impl Node {
     /// the other has turned too (G1.4).
     fn turn(&mut self, now: Now, conn: ConnId) {
         self.drop_lanes(now, conn);
-        let by = now.mono + self.config.peering.handshake_timeout;
+        let by = now.mono + self.config.peering.turn_timeout;
         self.timers.arm(by, Timer::Turn(conn)); // G1.7
         if let Some(link) = self.peering.links.get_mut(&conn) {
             link.turn_by = Some(by);
@@ -107,7 +107,7 @@ impl Node {
                 root,
                 hops: self.peering.path.len(),
             });
-            self.seek_again(now); // G1.1
+            self.root_changed(now); // G1.1
         }
     }
 

@@ -200,7 +200,10 @@ fn log(notice: &Notice) {
     match notice {
         // A bug of ours: every test fails on it.
         Notice::Breach { .. } => tracing::error!("{notice}"),
-        Notice::NotRestored { .. } => tracing::warn!("{notice}"),
+        Notice::NotRestored { .. } | Notice::PeerTrouble { .. } => tracing::warn!("{notice}"),
+        Notice::Linked { .. } | Notice::Unlinked { .. } | Notice::Root { .. } => {
+            tracing::info!("{notice}")
+        }
         Notice::Joined { .. }
         | Notice::Left { .. }
         | Notice::Violated { .. }

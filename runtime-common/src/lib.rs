@@ -1,5 +1,6 @@
 //! What the Mles runtimes share: no sockets, threads or executors here.
 
+pub mod address;
 pub mod certificates;
 pub mod config;
 mod file;

@@ -179,13 +179,12 @@ pub fn load_identity(
 
 /// The SHA-256 fingerprint of a certificate in DER, as browsers and OpenSSL show it: upper-case hex, colons between.
 pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
-    digest
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02X}"))
-        .collect::<Vec<_>>()
-        .join(":")
+    show_fingerprint(ring::digest::digest(&ring::digest::SHA256, certificate).as_ref())
+}
+
+pub(crate) fn show_fingerprint(bytes: &[u8]) -> String {
+    let bytes = bytes.iter().map(|byte| format!("{byte:02X}"));
+    bytes.collect::<Vec<_>>().join(":")
 }
 
 /// The fingerprint that 32 bytes in hexadecimal are, colons between them or not.

@@ -164,6 +164,60 @@ pub(super) struct Cli {
     #[arg(long, value_name = "N", help_heading = "Limits")]
     pub(super) threads: Option<OsString>,
 
+    /// Server to make a network with, to which this one connects: whoever is on a channel there
+    /// gets what is sent here, and the other way round. Repeatable, at most 64, in order of
+    /// preference: the next is tried when one is away. MLES_PEER takes a list separated by
+    /// commas. [default: none]
+    #[arg(
+        long,
+        value_name = "wss://HOST[:PORT]",
+        help_heading = "Peering",
+        verbatim_doc_comment
+    )]
+    pub(super) peer: Vec<OsString>,
+
+    /// File whose first line is the key that the servers of one network prove to know, and trust
+    /// each other with every channel; not the clients' key.
+    /// Or set MLES_PEER_KEY to the key itself; not both. [default: no key, no peers are accepted]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Peering",
+        verbatim_doc_comment
+    )]
+    pub(super) peer_key_file: Option<OsString>,
+
+    /// Accept peers without a key: whoever can connect can be one.
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Peering"
+    )]
+    pub(super) open_peering: Option<OsString>,
+
+    /// PEM file with the certificates of peers, or of the authorities that have signed them.
+    /// [default: the authorities that this machine trusts]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Peering",
+        verbatim_doc_comment
+    )]
+    pub(super) peer_ca: Option<OsString>,
+
+    /// SHA-256 fingerprint of the certificate of a peer, as that prints it. Repeatable; with
+    /// --peer-ca either is enough. MLES_PEER_FINGERPRINT takes a list separated by commas.
+    #[arg(
+        long,
+        value_name = "SHA256",
+        help_heading = "Peering",
+        verbatim_doc_comment
+    )]
+    pub(super) peer_fingerprint: Vec<OsString>,
+
     /// How log lines are written: text, or json for one object a line. [default: text]
     #[arg(long, value_name = "FORMAT", help_heading = "Log")]
     pub(super) log_format: Option<OsString>,
@@ -210,7 +264,7 @@ with ms, s, m or h.
 
 Each option can be given as an environment variable too, such as MLES_HISTORY_BYTES for
 --history-bytes, and in the configuration file. The option wins, then the variable, then the file.
-An empty variable counts as not set, but an empty MLES_KEY is refused.
+An empty variable counts as not set, but an empty MLES_KEY or MLES_PEER_KEY is refused.
 RUST_LOG sets what is logged: error, warn, info, debug or trace [default: info].
 
 SIGTERM and SIGINT end the server, telling its clients, within 5 s. SIGUSR1 has it log a line of

@@ -48,11 +48,21 @@ fn warns_where_others_can_read_the_metrics() {
 }
 
 #[test]
+fn warns_where_anybody_can_be_a_peer() {
+    let warnings = load("--open-peering", &[]).unwrap().warnings();
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].starts_with("--open-peering: whoever can connect"));
+    let none = load("", &[("MLES_PEER_KEY", "s"), ("MLES_PEER", "wss://a")]);
+    assert_eq!(none.unwrap().warnings(), Vec::<String>::new());
+}
+
+#[test]
 fn unknown_variables_are_listed() {
     let names = [
         "PATH",
         "MLES_LIMITS",
         "MLES_KEY",
+        "MLES_PEER_KEY",
         "MLES_LIMIT",
         "MLES_",
         "XMLES_A",

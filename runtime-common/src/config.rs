@@ -218,7 +218,7 @@ impl Config {
             )),
             threads: check.number_or(layer.threads, 1..=THREADS_MAX, "one for each core"),
             peering: check.peering(
-                layer.peer,
+                (layer.peer, layer.peers_file),
                 (env(PEER_KEY_VARIABLE), layer.peer_key_file),
                 layer.open_peering,
                 layer.peer_ca,

@@ -1,23 +1,26 @@
 //! The network of servers that this one is part of: dialing its peers, and telling how that goes.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_signal::Signals;
 use futures_rustls::client::TlsStream;
 use mles_sansio::{ConnId, DialFault, Event, Nonces, Notice, PeerId, Role, Source, Trouble};
 use runtime_common::address::Address;
 use runtime_common::config::Peering;
 use runtime_common::http::Upgrade;
+use runtime_common::peers_file::PeersFile;
 use runtime_common::{limits, tls};
 use runtime_smol::client::Trust;
 use runtime_smol::client::way::{DialError, Way, client_config};
 use rustls::ClientConfig;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::certificates;
 use crate::door::Door;
 use crate::driver::{TLS_BUFFER, live, within};
 use crate::random;
@@ -28,6 +31,8 @@ use crate::worker::Worker;
 
 /// The peers that this server knows, on the node's thread.
 pub(crate) struct Peers {
+    /// The file that names them, until somebody looks after it.
+    list: Cell<Option<PeersFile>>,
     tls: Arc<ClientConfig>,
     /// By id: an entry is never taken back, for an id stands for the same address for ever.
     known: RefCell<Vec<Address>>,
@@ -47,15 +52,19 @@ struct Dialed {
 }
 
 impl Peers {
-    /// None yet.
+    /// Those that are named at the start; nothing, if none can be.
     ///
     /// # Errors
     ///
     /// One line that says what to do: files can't be read, or this machine trusts nobody.
     pub(crate) fn new(peering: &Peering) -> Result<Option<Self>, String> {
-        if peering.peers.is_empty() {
+        if peering.peers.is_empty() && peering.file.is_none() {
             return Ok(None);
         }
+        let list = peering.file.clone();
+        let list = list.map(|file| PeersFile::load(file, peering.peers.clone()));
+        let list = list.transpose()?;
+        let named = list.as_ref().map_or(&peering.peers[..], PeersFile::peers);
         let fingerprints = peering.fingerprints.iter();
         let mut trusted: Vec<_> = fingerprints.map(|it| Trust::Fingerprint(*it)).collect();
         if let Some(file) = &peering.ca {
@@ -66,16 +75,25 @@ impl Peers {
             true => Trust::System,
             false => Trust::AnyOf(trusted),
         };
+        let known = named.to_vec();
         Ok(Some(Self {
+            list: Cell::new(list),
             tls: client_config(&trust, OPTIONS)?,
-            known: RefCell::default(),
+            known: RefCell::new(known),
             obstacles: RefCell::default(),
             dialed: RefCell::default(),
         }))
     }
 
-    /// The ids of these addresses, for the node.
-    pub(crate) fn ids(&self, addresses: &[Address]) -> Vec<PeerId> {
+    /// All peers at the start, for the node.
+    pub(crate) fn first(&self) -> Event {
+        let peers = self.known.borrow().clone();
+        let peers = self.ids(&peers);
+        Event::Peers { peers }
+    }
+
+    /// The ids of these addresses.
+    fn ids(&self, addresses: &[Address]) -> Vec<PeerId> {
         let mut known = self.known.borrow_mut();
         let mut id = |address: &Address| {
             let at = known.iter().position(|it| it == address);
@@ -86,6 +104,28 @@ impl Peers {
             PeerId(u32::try_from(at).unwrap_or(u32::MAX))
         };
         addresses.iter().map(&mut id).collect()
+    }
+
+    /// Looks after a list of peers for ever; each signal of `requests` has it read again.
+    pub(crate) async fn watch(self: Rc<Self>, worker: Rc<Worker>, mut requests: Signals) {
+        let Some(mut list) = self.list.take() else {
+            return;
+        };
+        loop {
+            let asked = certificates::next_look(&mut requests).await;
+            // Elsewhere: a file may be behind a network that has stopped.
+            let (changed, remarks);
+            (list, changed, remarks) = smol::unblock(move || {
+                let (changed, remarks) = list.check(asked);
+                (list, changed, remarks)
+            })
+            .await;
+            certificates::log(remarks);
+            if changed {
+                let peers = self.ids(list.peers());
+                worker.io.report(Event::Peers { peers });
+            }
+        }
     }
 
     /// Opens a connection to a peer, and tells the node what has come of it (U1).

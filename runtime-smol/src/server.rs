@@ -88,9 +88,15 @@ pub(crate) fn run(
         let inner = server.clone();
         let peers = peers.map(Rc::new);
         if let Some(peers) = &peers {
-            let peers = peers.ids(&config.peering.peers);
-            server.own.io.report(Event::Peers { peers });
+            server.own.io.report(peers.first());
         }
+        let listed = match &peers {
+            Some(peers) => {
+                let requests = listen_for(&[Signal::Hup])?;
+                Some(executor.spawn(peers.clone().watch(server.own.clone(), requests)))
+            }
+            None => None,
+        };
         let turns = executor.spawn(async move {
             let (io, stopping) = (&inner.own.io, &inner.door.stopping);
             let (others, tally) = (&inner.others, &inner.monitor.tally);
@@ -104,7 +110,7 @@ pub(crate) fn run(
             turn::run(io, others, &mut node, &clock, stopping, tally, &aside).await;
         });
         turns.await;
-        drop((stop, watch));
+        drop((stop, watch, listed));
         Ok(())
     }))
 }

@@ -323,7 +323,7 @@ impl Check {
 
     pub(super) fn peering(
         &mut self,
-        peers: Setting,
+        (peers, file): (Setting, Setting),
         key: (Option<OsString>, Setting),
         open: Setting,
         ca: Setting,
@@ -331,6 +331,7 @@ impl Check {
     ) -> Peering {
         let url = |peer: &Address| format!("wss://{peer}");
         let peers = self.list(peers, "address", url, peering::peers);
+        let file = self.path(file);
         let key = self.secret(&PEER_KEY, key.0, key.1);
         let name = open.given.as_ref().map(|given| given.name.clone());
         let open = self.switch(open);
@@ -343,6 +344,7 @@ impl Check {
         let hex = |fingerprint: &[u8; 32]| tls::show_fingerprint(fingerprint);
         Peering {
             peers,
+            file,
             key,
             open,
             ca: self.path(ca),

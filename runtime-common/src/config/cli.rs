@@ -176,6 +176,16 @@ pub(super) struct Cli {
     )]
     pub(super) peer: Vec<OsString>,
 
+    /// File with more such servers, one in a line, behind those of --peer; # begins a comment. A
+    /// new list is taken in while the server runs, within seconds or at once on SIGHUP.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Peering",
+        verbatim_doc_comment
+    )]
+    pub(super) peers_file: Option<OsString>,
+
     /// File whose first line is the key that the servers of one network prove to know, and trust
     /// each other with every channel; not the clients' key.
     /// Or set MLES_PEER_KEY to the key itself; not both. [default: no key, no peers are accepted]
@@ -268,7 +278,8 @@ An empty variable counts as not set, but an empty MLES_KEY or MLES_PEER_KEY is r
 RUST_LOG sets what is logged: error, warn, info, debug or trace [default: info].
 
 SIGTERM and SIGINT end the server, telling its clients, within 5 s. SIGUSR1 has it log a line of
-numbers, as it does every hour. SIGHUP has it read the certificate files again.
+numbers, as it does every hour. SIGHUP has it read the certificate files and the list of peers
+again.
 
 /healthz answers 200, and 503 to who is connected already when the server ends.
 

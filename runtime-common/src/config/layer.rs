@@ -153,6 +153,7 @@ settings! {
     per_ip_limit "--per-ip-limit" "MLES_PER_IP_LIMIT",
     threads "--threads" "MLES_THREADS",
     peer "--peer" "MLES_PEER",
+    peers_file "--peers-file" "MLES_PEERS_FILE",
     peer_key_file "--peer-key-file" "MLES_PEER_KEY_FILE",
     open_peering "--open-peering" "MLES_OPEN_PEERING",
     peer_ca "--peer-ca" "MLES_PEER_CA",

@@ -11,6 +11,8 @@ use crate::tls;
 pub struct Peering {
     /// Whom to dial, in order of preference, without repeats: at most [`PEERS_MAX`].
     pub peers: Vec<Address>,
+    /// A file that names more of them, see [`crate::peers_file`].
+    pub file: Option<NamedFile>,
     /// The key of the network of servers (O1.4), apart from that of the clients.
     pub key: KeySource,
     /// Whether peers are taken without a key (O1.5).

@@ -10,6 +10,7 @@ use super::{
     CertificateFiles, Config, Exit, KeySource, NamedFile, Obstacle, Read, layer, unknown_variables,
 };
 use crate::certificates::ending;
+use crate::peers_file::PeersFile;
 use crate::tls;
 
 /// What a setting is in the end, and where that was written.
@@ -93,6 +94,12 @@ pub(super) fn check(
         && named(file)
     {
         mistakes.extend(tls::trusted_certificates(file).err());
+    }
+    if let Some(file) = &config.peering.file
+        && named(file)
+    {
+        let peers = config.peering.peers.clone();
+        mistakes.extend(PeersFile::load(file.clone(), peers).err());
     }
     for files in &config.certificates {
         let CertificateFiles {

@@ -20,6 +20,7 @@ suite! {
     nobody_there,
     upstream_comes_back,
     an_earlier_peer_is_away,
+    peers_in_a_file,
     a_ring_of_three,
     a_peer_that_knows_no_peering,
     a_server_stops_with_its_links,
@@ -303,6 +304,43 @@ fn an_earlier_peer_is_away(binary: &Binary) {
         .env(KEY.0, KEY.1)
         .start();
     linked(&lower);
+}
+
+/// U1.5: a list in a file may change; one that is wrong is told of once, and the one before stays.
+fn peers_in_a_file(binary: &Binary) {
+    let [one, other] = [(); 2].map(|()| Server::start(binary, &[], &[KEY]));
+    let files = TempDir::new();
+    let file = files.file("peers", format!("# the first\n{}\n", url(&one)));
+    let lower = Launch::new(binary)
+        .args(&["--peers-file", &file])
+        .args(&["--peer-fingerprint", &fingerprint(&one)])
+        .args(&["--peer-fingerprint", &fingerprint(&other)])
+        .env(KEY.0, KEY.1)
+        .start();
+    let to = |server| format!("linked to peer {}", url(server));
+    assert!(lower.log().wait_for(&to(&one)).is_some());
+    files.file("peers", "wss//other");
+    let line = lower.log().wait_for("the list from before stays").unwrap();
+    assert!(
+        line.contains(" WARN ") && line.contains("line 1: 'wss//other'"),
+        "{line}"
+    );
+    lower.signal(Signal::HUP);
+    let answers = |lines: &[String]| {
+        lines
+            .iter()
+            .filter(|it| it.contains("stays in use"))
+            .count()
+    };
+    lower.log().wait_until(|lines| answers(lines) == 2);
+    assert_eq!(count(&lower, "has ended"), 0);
+    files.file("peers", url(&other));
+    lower.signal(Signal::HUP);
+    assert!(lower.log().wait_for(&to(&other)).is_some());
+    let mut alice = other.join("alice", "c");
+    let mut bob = lower.join("bob", "c");
+    alice.expect([header("bob", "c")]);
+    bob.expect([header("alice", "c")]);
 }
 
 /// R1, G1: three servers that name each other in a ring, started together, are one tree.

@@ -256,7 +256,7 @@ impl Config {
         self.exposed_local_mode()
             .into_iter()
             .chain(self.exposed_metrics())
-            .chain(self.peering.warning())
+            .chain(self.peering.warnings())
             .collect()
     }
 

@@ -284,8 +284,9 @@ again.
 /healthz answers 200, and 503 to who is connected already when the server ends.
 
 Memory has these bounds: --history-bytes; for messages on their way in, four times --max-message or,
-if that is more, twice it for each thread; as much for those on their way out; and for each session
-about 11 kB, 45 kB while its socket is full.
+if that is more, twice it for each thread; as much for those on their way out; for each session
+about 11 kB, 45 kB while its socket is full; and for each link to another server, of which there are
+64 at most, 4 MiB and a message that wait while it is slow.
 
 mles talk, mles pub and mles sub are clients: mles talk --help says more.";
 

@@ -22,6 +22,8 @@ suite! {
     an_earlier_peer_is_away,
     peers_in_a_file,
     a_ring_of_three,
+    two_trees_become_one,
+    a_server_that_names_itself,
     a_peer_that_knows_no_peering,
     a_server_stops_with_its_links,
 }
@@ -387,6 +389,47 @@ fn a_ring_of_three(binary: &Binary) {
     for member in members {
         assert!(member.leave().is_empty(), "nothing came twice");
     }
+}
+
+/// G1: a server that names two others that know nothing of each other makes one tree of all.
+fn two_trees_become_one(binary: &Binary) {
+    let [one, other] = [(); 2].map(|()| Server::start(binary, &[], &[KEY]));
+    let mut alice = one.join("alice", "c");
+    let mut bob = other.join("bob", "c");
+    alice.send("early");
+    alice.settle();
+    let between = below(binary, &[&one, &other]).start();
+    bob.expect([header("alice", "c"), "early".to_owned()]);
+    alice.expect([header("bob", "c")]);
+    let mut carol = between.join("carol", "c");
+    for member in [&mut alice, &mut bob] {
+        member.expect([header("carol", "c")]);
+    }
+    bob.send("late");
+    alice.expect(["late"]);
+    while carol.recv() != Message::text("late") {}
+    for member in [alice, bob, carol] {
+        assert!(member.leave().is_empty(), "nothing came twice");
+    }
+}
+
+/// R1.1: one list of peers can be the same for all, each server among them; nothing is said of that.
+fn a_server_that_names_itself(binary: &Binary) {
+    let home = Arc::new(TempDir::new());
+    let first = Launch::new(binary).home(&home).start();
+    let shown = fingerprint(&first);
+    drop(first);
+    let port = unused_port().to_string();
+    let server = Launch::new(binary)
+        .args(&["--port", &port, "--peer-fingerprint", &shown])
+        .args(&["--peer", &format!("wss://localhost:{port}")])
+        .env(KEY.0, KEY.1)
+        .home(&home)
+        .start();
+    let tries = |lines: &[String]| lines.iter().filter(|it| it.contains("PeerLoop")).count();
+    server.log().wait_until(|lines| tries(lines) > 3);
+    server.assert_quiet();
+    server.assert_serves();
 }
 
 /// O1.1: a server whose answer has no nonce is sent nothing, and told of in one line.

@@ -17,6 +17,7 @@ mod document;
 mod key;
 mod layer;
 mod listen;
+mod peering;
 mod report;
 mod units;
 
@@ -24,6 +25,7 @@ pub use crate::file::NamedFile;
 pub use client::{CLIENT_COMMANDS, ClientConfig, Format, Source, Task};
 pub use key::{KeySource, MAX_KEY};
 pub use listen::Listen;
+pub use peering::{PEERS_MAX, Peering};
 
 use check::Check;
 use cli::Cli;
@@ -71,6 +73,8 @@ pub struct Config {
     pub per_ip_limit: Option<NonZeroU32>,
     /// Threads that serve connections: 1 to 64; `None` is one for each core.
     pub threads: Option<u8>,
+    /// The network of servers that this one is part of.
+    pub peering: Peering,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// Where to serve metrics; `None` is nowhere.
@@ -213,6 +217,13 @@ impl Config {
                 PER_IP_LIMIT,
             )),
             threads: check.number_or(layer.threads, 1..=THREADS_MAX, "one for each core"),
+            peering: check.peering(
+                (layer.peer, layer.peers_file),
+                (env(PEER_KEY_VARIABLE), layer.peer_key_file),
+                layer.open_peering,
+                layer.peer_ca,
+                layer.peer_fingerprint,
+            ),
             log_format: check.log_format(layer.log_format),
             metrics: check.metrics(layer.metrics),
         };
@@ -245,6 +256,7 @@ impl Config {
         self.exposed_local_mode()
             .into_iter()
             .chain(self.exposed_metrics())
+            .chain(self.peering.warnings())
             .collect()
     }
 
@@ -291,7 +303,15 @@ pub fn unknown_variables(names: impl Iterator<Item = OsString>) -> Vec<String> {
     let mut unknown: Vec<String> = names
         .filter_map(|name| name.into_string().ok())
         .filter(|name| name.starts_with("MLES_"))
-        .filter(|name| ![KEY_VARIABLE, CONFIG_VARIABLE, TIMEOUT_VARIABLE].contains(&name.as_str()))
+        .filter(|name| {
+            ![
+                KEY_VARIABLE,
+                PEER_KEY_VARIABLE,
+                CONFIG_VARIABLE,
+                TIMEOUT_VARIABLE,
+            ]
+            .contains(&name.as_str())
+        })
         .filter(|name| !layer::VARIABLES.contains(&name.as_str()))
         .collect();
     unknown.sort();
@@ -303,6 +323,9 @@ const CONFIG_VARIABLE: &str = "MLES_CONFIG";
 
 /// The variable of the shared key (A1.1); there is no option for it, because everybody on a machine sees arguments.
 const KEY_VARIABLE: &str = "MLES_KEY";
+
+/// The variable of the key of the servers (O1.4).
+const PEER_KEY_VARIABLE: &str = "MLES_PEER_KEY";
 
 /// The bounds of every duration: below, nobody could answer in time; above, it would not protect anything.
 const TIMES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);

@@ -11,10 +11,12 @@ use crate::websocket::{self, SUBPROTOCOL};
 
 mod answer;
 mod fuzz;
+mod peer;
 
 pub use answer::{Answer, Refusal, STATUSES};
 #[doc(hidden)]
 pub use fuzz::fuzz;
+pub use peer::{Upgrade, add_nonce, nonce};
 
 /// The longest request head, in bytes, its final empty line included.
 pub const HEAD_MAX: usize = 16 * 1024;

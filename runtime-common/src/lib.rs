@@ -1,5 +1,6 @@
 //! What the Mles runtimes share: no sockets, threads or executors here.
 
+pub mod address;
 pub mod certificates;
 pub mod config;
 mod file;
@@ -9,6 +10,7 @@ pub mod limits;
 pub mod local_certificate;
 mod log;
 pub mod metrics;
+pub mod peers_file;
 pub mod tls;
 pub mod websocket;
 

@@ -372,7 +372,7 @@ impl Text {
 /// Every cause of a close, in order.
 fn closings() -> impl Iterator<Item = Closing> {
     let violations = Violation::ALL.into_iter().map(Closing::Violation);
-    [Closing::Answer, Closing::Restarting]
+    [Closing::Answer, Closing::Restarting, Closing::Unneeded]
         .into_iter()
         .chain(violations)
 }
@@ -382,6 +382,7 @@ fn cause(why: Closing) -> &'static str {
     match why {
         Closing::Answer => "client",
         Closing::Restarting => "restart",
+        Closing::Unneeded => "link_unneeded",
         Closing::Violation(violation) => match violation {
             Violation::Protocol => "protocol",
             Violation::NotUtf8 => "not_utf8",
@@ -404,6 +405,20 @@ fn cause(why: Closing) -> &'static str {
             Violation::Duplicate => "duplicate",
             Violation::NoAnswer => "no_answer",
             Violation::Lagging => "lagging",
+            Violation::PeerWithoutNonce => "peer_without_nonce",
+            Violation::PeerAuth => "peer_auth",
+            Violation::PeerClockBehind => "peer_clock_behind",
+            Violation::PeerClockAhead => "peer_clock_ahead",
+            Violation::PathTooLong => "path_too_long",
+            Violation::PeerLoop => "peer_loop",
+            Violation::LinkReplaced => "link_replaced",
+            Violation::TooManyLinks => "too_many_links",
+            Violation::LinkFrame => "link_frame",
+            Violation::LinkUid => "link_uid",
+            Violation::LinkPayload => "link_payload",
+            Violation::LinkPayloadTooBig => "link_payload_too_big",
+            Violation::LinkTime => "link_time",
+            Violation::LinkFlood => "link_flood",
         },
     }
 }

@@ -179,14 +179,58 @@ pub fn load_identity(
 
 /// The SHA-256 fingerprint of a certificate in DER, as browsers and OpenSSL show it: upper-case hex, colons between.
 pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
-    digest
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02X}"))
-        .collect::<Vec<_>>()
-        .join(":")
+    show_fingerprint(ring::digest::digest(&ring::digest::SHA256, certificate).as_ref())
 }
+
+pub(crate) fn show_fingerprint(bytes: &[u8]) -> String {
+    let bytes = bytes.iter().map(|byte| format!("{byte:02X}"));
+    bytes.collect::<Vec<_>>().join(":")
+}
+
+/// The fingerprint that 32 bytes in hexadecimal are, colons between them or not.
+///
+/// # Errors
+/// It is none; one line that says what to do.
+pub fn parse_fingerprint(text: &str) -> Result<[u8; 32], String> {
+    let wrong = || {
+        format!(
+            "'{text}' is no SHA-256 fingerprint: give 32 bytes in hexadecimal, as the server prints it"
+        )
+    };
+    let digits: Vec<u32> = text
+        .chars()
+        .filter(|c| *c != ':')
+        .map(|c| c.to_digit(16))
+        .collect::<Option<_>>()
+        .ok_or_else(wrong)?;
+    let bytes: Vec<u8> = digits
+        .chunks_exact(2)
+        .map(|pair| (pair[0] << 4 | pair[1]) as u8)
+        .collect();
+    match <[u8; 32]>::try_from(bytes) {
+        Ok(bytes) if digits.len() == 64 => Ok(bytes),
+        Ok(_) | Err(_) => Err(wrong()),
+    }
+}
+
+/// The certificates that a PEM file holds, for whom to trust; at least one.
+///
+/// # Errors
+/// It can't be read, or holds none; one line that says what to do.
+pub fn trusted_certificates(file: &NamedFile) -> Result<Vec<CertificateDer<'static>>, String> {
+    let (name, shown) = (&file.name, file.path.display());
+    let pem = file.read(MAX_TRUSTED)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    found
+        .ok()
+        .filter(|certificates| !certificates.is_empty())
+        .ok_or_else(|| {
+            format!("{name}: no certificate in '{shown}': give a PEM file with -----BEGIN CERTIFICATE-----")
+        })
+}
+
+/// Bytes that are read of a file of certificates to trust.
+const MAX_TRUSTED: u64 = 4 << 20;
 
 /// Every use of cryptography names its provider: with a default one, a second one in the tree panics at run time.
 pub(crate) fn provider() -> Arc<CryptoProvider> {

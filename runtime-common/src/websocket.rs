@@ -1,21 +1,26 @@
-//! WebSocket framing, server side (RFC 6455 sections 5, 7.4 and 8.1; spec: T2, M1, M2, M4, X1).
+//! WebSocket framing (RFC 6455 sections 5, 7.4 and 8.1; spec: T2, M1, M2, M4, X1).
 //!
 //! Everything the product knows of WebSocket after the upgrade is in this module: [`Reader`] turns
 //! the bytes of a client into messages and control frames, [`encode_header`] and the `put_*` functions
 //! write the frames of a server. There is no extension, so a reserved bit is always a violation,
 //! and a frame of the server is the same bytes for every recipient: it is encoded once.
+//!
+//! Where the server itself has dialed, it is the client: [`Reader::of_server`] reads, and a [`Masker`]
+//! makes the frames of a client out of those of a server on their way out, so that outboxes are the same.
 
 use std::fmt;
 use std::ops::Deref;
 
 mod fuzz;
 mod header;
+mod mask;
 mod read;
 mod write;
 
 #[doc(hidden)]
 pub use fuzz::fuzz;
 pub use header::{SERVER_HEADER_MAX, encode_header, header_len};
+pub use mask::Masker;
 pub use read::{Incoming, Reader};
 pub use write::{put_close, put_ping, put_pong};
 

@@ -10,17 +10,7 @@ use smol::stream::StreamExt;
 /// Looks after them for ever; each signal of `requests` has everything read again.
 pub(crate) async fn watch(mut certificates: Certificates, mut requests: Signals) {
     loop {
-        let asked = async {
-            match requests.next().await {
-                Some(Ok(_)) => true,
-                Some(Err(_)) | None => smol::future::pending().await,
-            }
-        };
-        let waited = async {
-            Timer::after(INTERVAL).await;
-            false
-        };
-        let asked = smol::future::or(asked, waited).await;
+        let asked = next_look(&mut requests).await;
         // Elsewhere: a file may be behind a network that has stopped.
         let remarks;
         (certificates, remarks) = smol::unblock(move || {
@@ -30,6 +20,21 @@ pub(crate) async fn watch(mut certificates: Certificates, mut requests: Signals)
         .await;
         log(remarks);
     }
+}
+
+/// Waits until files are to be looked at again; says whether that was asked for.
+pub(crate) async fn next_look(requests: &mut Signals) -> bool {
+    let asked = async {
+        match requests.next().await {
+            Some(Ok(_)) => true,
+            Some(Err(_)) | None => smol::future::pending().await,
+        }
+    };
+    let waited = async {
+        Timer::after(INTERVAL).await;
+        false
+    };
+    smol::future::or(asked, waited).await
 }
 
 pub(crate) fn log(remarks: Vec<Remark>) {

@@ -41,7 +41,6 @@ use ring::rand::SecureRandom;
 use smol::Task;
 use smol::channel::{Receiver, Sender};
 
-mod address;
 mod cork;
 mod dial;
 mod driver;
@@ -51,9 +50,28 @@ pub use mles_sansio::client::{Age, ClientConfig, Delivery, End, Goodbye};
 pub use mles_sansio::{Frame, Key, Kind};
 pub use trust::Trust;
 
-use address::Address;
+/// What the program's server has in common with the client, to dial its peers; no part of the library.
+#[doc(hidden)]
+pub mod way {
+    use std::sync::Arc;
+
+    use rustls::ClientConfig;
+
+    pub use super::dial::{DialError, Way};
+    use super::trust::Trust;
+
+    /// TLS with whom `trust` accepts; errors name the options that begin with `options`.
+    ///
+    /// # Errors
+    /// One line that says what to do.
+    pub fn client_config(trust: &Trust, options: &str) -> Result<Arc<ClientConfig>, String> {
+        trust.client_config(options)
+    }
+}
+
 use dial::Dialer;
 use driver::{Command, Driver};
+use runtime_common::address::Address;
 
 /// What a client is made with.
 #[derive(Clone, Debug)]

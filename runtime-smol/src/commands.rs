@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use async_signal::{Signal, Signals};
 use ring::rand::SecureRandom;
-use runtime_common::config::{ClientConfig, NamedFile, Task};
+use runtime_common::config::{ClientConfig, Task};
+use runtime_common::tls;
 use runtime_smol::client::{Client, End, Event, Options, Trust};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use smol::future::or;
 use smol::stream::StreamExt;
 
@@ -60,24 +59,12 @@ fn options(config: &ClientConfig) -> Result<Options, String> {
     options.config.key = config.key.read()?;
     options.config.patient = config.retry;
     options.trust = match (&config.ca, &config.fingerprint) {
-        (Some(path), _) => Trust::Certificates(certificates(path)?),
+        (Some(path), _) => Trust::Certificates(tls::trusted_certificates(path)?),
         (None, Some(text)) => Trust::fingerprint(text)?,
         (None, None) if config.insecure => Trust::Anyone,
         (None, None) => Trust::System,
     };
     Ok(options)
-}
-
-fn certificates(file: &NamedFile) -> Result<Vec<CertificateDer<'static>>, String> {
-    let (name, shown) = (&file.name, file.path.display());
-    let pem = file.read(MAX_PEM)?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    found
-        .ok()
-        .filter(|certificates| !certificates.is_empty())
-        .ok_or_else(|| {
-            format!("{name}: no certificate in '{shown}': give a PEM file with -----BEGIN CERTIFICATE-----")
-        })
 }
 
 /// A line for the person, apart from what is received. Names and what a server answers are in it.
@@ -177,9 +164,6 @@ async fn leave(client: &Client) {
     )
     .await;
 }
-
-/// Bytes that are read of a file of certificates.
-const MAX_PEM: u64 = 4 << 20;
 
 /// Time to leave when nothing is owed any more.
 const LEAVE: Duration = Duration::from_secs(2);

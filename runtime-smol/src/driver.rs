@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use futures_rustls::TlsAcceptor;
 use futures_rustls::server::TlsStream;
-use mles_sansio::Source;
+use mles_sansio::{Nonces, Role, Source};
 use runtime_common::http::{self, Answer, Gate, Refusal};
 use smol::Timer;
 use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::io_thread::IoThread;
+use crate::random;
+use crate::session::Session;
 use crate::sniff::Sniff;
+use crate::transport::Transport;
 
 /// What a connection needs to come in.
 pub(crate) struct Entrance {
@@ -47,12 +50,20 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     // Boxed, and without a name, so that what the way in needs is gone when the session begins: a task keeps
     // room for every variable that is in scope while it waits.
     let session = match Box::pin(come_in(entrance, stream, gate, enter, acknowledge)).await {
-        Ok((stream, rest)) => io.open(stream, rest, source),
+        Ok((stream, rest, role)) => io.open(Transport::accepted(stream), rest, role, source),
         Err(outcome) => return outcome,
     };
-    let _forgotten = AtLast(|| io.forget(&session));
-    poll_fn(|cx| session.poll(io, cx)).await;
+    live(io, &session).await;
     Outcome::Session
+}
+
+/// A session's life, to its end.
+pub(crate) async fn live<S: AsyncRead + AsyncWrite + Unpin>(
+    io: &IoThread<S>,
+    session: &Session<S>,
+) {
+    let _forgotten = AtLast(|| io.forget(session));
+    poll_fn(|cx| session.poll(io, cx)).await;
 }
 
 /// What is to be done at the end of a task, whichever way it ends: a panic and being dropped are two of
@@ -65,14 +76,14 @@ impl<F: Fn()> Drop for AtLast<F> {
     }
 }
 
-/// TLS, then one request. Gives the stream and what came behind the request.
+/// TLS, then one request. Gives the stream, what came behind the request, and who may be there.
 async fn come_in<S: AsyncRead + AsyncWrite + Unpin>(
     entrance: &Entrance,
     stream: S,
     gate: impl Fn() -> Gate,
     enter: impl Fn() -> Gate,
     acknowledge: impl Fn(&S),
-) -> Result<(TlsStream<Sniff<S>>, Vec<u8>), Outcome> {
+) -> Result<(TlsStream<Sniff<S>>, Vec<u8>, Role), Outcome> {
     let accept = entrance.acceptor.accept(Sniff::new(stream)).into_fallible();
     let mut stream = match within(entrance.handshake_timeout, accept).await {
         Some(Ok(stream)) => stream,
@@ -97,7 +108,13 @@ async fn come_in<S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     match answer {
-        Answer::Upgrade { response } => {
+        (Answer::Upgrade { mut response }, dialer) => {
+            let mut role = Role::Accepted;
+            if let Some(dialer) = dialer {
+                let acceptor = random::nonce().map_err(Outcome::Failed)?;
+                http::add_nonce(&mut response, acceptor);
+                role = Role::Peer(Nonces { dialer, acceptor });
+            }
             let write = async {
                 stream.write_all(&response).await?;
                 stream.flush().await?;
@@ -105,25 +122,25 @@ async fn come_in<S: AsyncRead + AsyncWrite + Unpin>(
                 Ok(())
             };
             match within(HEAD_TIMEOUT, write).await {
-                Some(Ok(())) => Ok((stream, head)),
+                Some(Ok(())) => Ok((stream, head, role)),
                 Some(Err(error)) => Err(Outcome::Failed(error)),
                 None => Err(Outcome::Failed(timed_out("upgrade"))),
             }
         }
-        Answer::Close { response, status } => {
+        (Answer::Close { response, status }, _) => {
             farewell(&mut stream, &response, below_tls).await;
             Err(Outcome::Answered(status))
         }
     }
 }
 
-/// Reads a request head and decides on it; what came behind it is left in `head`.
+/// Reads a request head and decides on it; what came behind it is left in `head`. Gives the nonce of a peer too.
 async fn request<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut TlsStream<S>,
     head: &mut Vec<u8>,
     gate: impl Fn() -> Gate,
     enter: impl Fn() -> Gate,
-) -> io::Result<Answer> {
+) -> io::Result<(Answer, Option<u128>)> {
     let mut buffer = [0; 2048];
     loop {
         let count = stream.read(&mut buffer).await?;
@@ -131,17 +148,20 @@ async fn request<S: AsyncRead + AsyncWrite + Unpin>(
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         head.extend_from_slice(&buffer[..count]);
-        let (answer, used) = match http::parse_head(head) {
+        let (answer, nonce, used) = match http::parse_head(head) {
             Ok(Some((request, used))) => match http::respond(&request, gate()) {
                 // A good request for a session; only now is a place taken.
-                Answer::Upgrade { .. } => (http::respond(&request, enter()), used),
-                answer @ Answer::Close { .. } => (answer, used),
+                Answer::Upgrade { .. } => {
+                    let nonce = http::nonce(&request);
+                    (http::respond(&request, enter()), nonce, used)
+                }
+                answer @ Answer::Close { .. } => (answer, None, used),
             },
             Ok(None) => continue,
-            Err(refusal) => return Ok(refusal.answer(true)),
+            Err(refusal) => return Ok((refusal.answer(true), None)),
         };
         head.drain(..used);
-        return Ok(answer);
+        return Ok((answer, nonce));
     }
 }
 
@@ -190,7 +210,7 @@ fn timed_out(what: &str) -> io::Error {
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Ciphertext that rustls may hold for a connection whose socket takes no more: two records.
-const TLS_BUFFER: usize = 32 * 1024;
+pub(crate) const TLS_BUFFER: usize = 32 * 1024;
 
 /// Time and bytes spent on a connection after its last answer.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);

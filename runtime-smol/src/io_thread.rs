@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use futures_rustls::server::TlsStream;
 use mles_sansio::{Action, ConnId, Ending, Event, Fault, GroupId, Role, Source};
 use runtime_common::config::Config;
 use runtime_common::groups::{Excess, Fill, Flushed, Groups, Progress, conn_id, slot};
@@ -16,6 +15,7 @@ use runtime_common::websocket::ControlPayload;
 use smol::io::{AsyncRead, AsyncWrite};
 
 use crate::session::{Phase, Session};
+use crate::transport::Transport;
 
 /// What happened on a thread, for the node.
 #[derive(Default)]
@@ -99,11 +99,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
         }
     }
 
-    /// Takes over a connection whose WebSocket is open; `rest` is what came after its request.
+    /// Takes over a connection whose WebSocket is open; `rest` is what came after its request, or after the
+    /// answer to ours.
     pub(crate) fn open(
         &self,
-        stream: TlsStream<S>,
+        stream: Transport<S>,
         rest: Vec<u8>,
+        role: Role,
         source: Source,
     ) -> Rc<Session<S>> {
         let mut sessions = self.sessions.borrow_mut();
@@ -118,7 +120,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
             *free = Some(session.clone());
         }
         self.groups.borrow_mut().open(conn);
-        let role = Role::Accepted;
         self.report(Event::Opened { conn, role, source });
         session
     }
@@ -259,7 +260,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
         }
     }
 
-    /// Executes one action of the node, but for notices, which are the caller's.
+    /// Executes one action of the node, but for dials and notices, which are the caller's.
     pub(crate) fn execute(&self, action: Action) {
         match action {
             Action::Send { conn, frames } => {

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use mles_sansio::{Node, Seed};
+use mles_sansio::{Node, Seed, peering};
 use monitor::Outlets;
+use peers::Peers;
 use runtime_common::certificates::{Certificates, Remark};
 use runtime_common::config::{self, ClientConfig, Config, Exit, LogFormat};
 use runtime_common::limits;
@@ -23,11 +24,14 @@ mod handover;
 mod io_thread;
 mod listen;
 mod monitor;
+mod peers;
+mod random;
 mod route;
 mod server;
 mod session;
 mod sniff;
 mod socket;
+mod transport;
 mod turn;
 mod worker;
 
@@ -100,6 +104,13 @@ fn start(config: &Arc<Config>) -> Result<(), String> {
     let outlets = Outlets::open(config.metrics)?;
     // What can fail comes first: a start that fails says one line.
     let key = config.key.read()?;
+    let peering = peering::Config {
+        key: config.peering.key.read()?,
+        open: config.peering.open,
+        max_payload: config.max_message as u64,
+        ..peering::Config::default()
+    };
+    let peers = Peers::new(&config.peering)?;
     let bound = listen::bind(&config.listen)?;
     let (certificates, remarks) = certificates(config)?;
     certificates::log(remarks);
@@ -117,8 +128,7 @@ fn start(config: &Arc<Config>) -> Result<(), String> {
         tracing::warn!("{remark}");
     }
     let mut seed = [0; 32];
-    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut seed)
-        .map_err(|_| "the operating system gives no random numbers".to_owned())?;
+    random::fill(&mut seed).map_err(|error| error.to_string())?;
     let node = Node::new(
         mles_sansio::Config {
             key,
@@ -129,12 +139,21 @@ fn start(config: &Arc<Config>) -> Result<(), String> {
             ping_interval: config.ping_interval,
             probe_timeout: config.probe_timeout,
             replay_timeout: config.replay_timeout,
+            peering,
             ..mles_sansio::Config::default()
         },
         &Seed(seed),
     );
     tracing::debug!("node {}", node.uid());
-    server::run(config, &descriptors, certificates, node, bound, outlets)
+    server::run(
+        config,
+        &descriptors,
+        certificates,
+        node,
+        peers,
+        bound,
+        outlets,
+    )
 }
 
 /// The server's certificates: the operator's own, or one made for this machine.

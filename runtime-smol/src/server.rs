@@ -24,8 +24,9 @@ use crate::door::{self, Door};
 use crate::handover::Handover;
 use crate::listen::{self, Bound};
 use crate::monitor::{Monitor, Outlets};
+use crate::peers::Peers;
 use crate::socket::Socket;
-use crate::turn;
+use crate::turn::{self, Aside};
 use crate::worker::{Arrival, Worker};
 
 /// The I/O threads: this one, which is number 0 and has the node, and those beside it.
@@ -46,6 +47,7 @@ pub(crate) fn run(
     descriptors: &Descriptors,
     certificates: Certificates,
     mut node: Node,
+    peers: Option<Peers>,
     bound: Bound,
     outlets: Outlets,
 ) -> Result<(), String> {
@@ -84,13 +86,31 @@ pub(crate) fn run(
         let stop = executor.spawn(stop(server.clone(), signals, accepting));
         // A task like the connections', so that it has its turn among them.
         let inner = server.clone();
+        let peers = peers.map(Rc::new);
+        if let Some(peers) = &peers {
+            server.own.io.report(peers.first());
+        }
+        let listed = match &peers {
+            Some(peers) => {
+                let requests = listen_for(&[Signal::Hup])?;
+                Some(executor.spawn(peers.clone().watch(server.own.clone(), requests)))
+            }
+            None => None,
+        };
         let turns = executor.spawn(async move {
             let (io, stopping) = (&inner.own.io, &inner.door.stopping);
             let (others, tally) = (&inner.others, &inner.monitor.tally);
-            turn::run(io, others, &mut node, &Clock::new(), stopping, tally).await;
+            let aside = |aside| match (aside, &peers) {
+                (Aside::Dial(peer), Some(peers)) => peers.dial(&inner.own, &inner.door, peer),
+                (Aside::Notice(notice), Some(peers)) if peers.log(&notice) => {}
+                (Aside::Notice(notice), _) => turn::log(&notice),
+                (Aside::Dial(_), None) => {}
+            };
+            let clock = Clock::new();
+            turn::run(io, others, &mut node, &clock, stopping, tally, &aside).await;
         });
         turns.await;
-        drop((stop, watch));
+        drop((stop, watch, listed));
         Ok(())
     }))
 }

@@ -5,16 +5,16 @@ use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use futures_rustls::server::TlsStream;
 use mles_sansio::{ConnId, Ending, Event, HEADER_MAX};
 use runtime_common::websocket::{ControlPayload, Incoming, Reader};
 use smol::io::{AsyncRead, AsyncWrite};
 
 use crate::io_thread::{IoThread, READ_MAX};
+use crate::transport::Transport;
 
 pub(crate) struct Session<S> {
     pub(crate) conn: ConnId,
-    pub(crate) stream: RefCell<TlsStream<S>>,
+    pub(crate) stream: RefCell<Transport<S>>,
     reader: RefCell<Reader>,
     /// Plaintext that was read before reading was held.
     rest: RefCell<Vec<u8>>,
@@ -56,11 +56,15 @@ pub(crate) enum Phase {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    pub(crate) fn new(conn: ConnId, stream: TlsStream<S>, rest: Vec<u8>) -> Self {
+    pub(crate) fn new(conn: ConnId, stream: Transport<S>, rest: Vec<u8>) -> Self {
+        let reader = match stream.is_dialed() {
+            true => Reader::of_server(HEADER_MAX),
+            false => Reader::new(HEADER_MAX),
+        };
         Self {
             conn,
             stream: RefCell::new(stream),
-            reader: RefCell::new(Reader::new(HEADER_MAX)),
+            reader: RefCell::new(reader),
             rest: RefCell::new(rest),
             waker: RefCell::new(Waker::noop().clone()),
             phase: Cell::new(Phase::First),
@@ -190,7 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let read = {
                 let mut stream = self.stream.borrow_mut();
                 if self.shut.get() {
-                    Pin::new(stream.get_mut().0).poll_read(cx, &mut scratch[..room])
+                    Pin::new(stream.below()).poll_read(cx, &mut scratch[..room])
                 } else {
                     Pin::new(&mut *stream).poll_read(cx, &mut scratch[..room])
                 }

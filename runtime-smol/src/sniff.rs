@@ -27,6 +27,15 @@ impl<S> Sniff<S> {
         }
     }
 
+    /// One of a server that this end has dialed: what its first bytes are is left to TLS.
+    pub(crate) fn dialed(stream: S) -> Self {
+        Self {
+            stream,
+            first: Some(HANDSHAKE),
+            taken: 0,
+        }
+    }
+
     /// The stream below.
     pub(crate) fn get_ref(&self) -> &S {
         &self.stream

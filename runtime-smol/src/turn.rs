@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Instant;
 
-use mles_sansio::{Action, Event, Node, Notice};
+use mles_sansio::{Action, Event, Node, Notice, PeerId};
 use smol::io::{AsyncRead, AsyncWrite};
 
 use crate::clock::{Alarm, Clock};
@@ -18,7 +18,8 @@ use crate::monitor::Tally;
 use crate::route::Routes;
 
 /// Runs turns until the node was shut down and the last connection of all threads is gone. `others` are
-/// the hand-overs to the I/O threads from number 1 on; `tally` is kept up to date.
+/// the hand-overs to the I/O threads from number 1 on; `tally` is kept up to date; `aside` gets what is for
+/// no connection.
 pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin, A>(
     io: &IoThread<S>,
     others: &[Arc<Handover<A>>],
@@ -26,10 +27,11 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin, A>(
     clock: &Clock,
     stopping: &AtomicBool,
     tally: &Tally,
+    aside: &dyn Fn(Aside),
 ) {
     let mut alarm = Alarm::default();
     let mut due = false;
-    let mut threads = Threads::new(io, others, tally);
+    let mut threads = Threads::new(io, others, tally, aside);
     let mut own = Batch::default();
     let mut events = Vec::new();
     poll_fn(|cx| {
@@ -76,22 +78,37 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin, A>(
     .await;
 }
 
+/// What the node wants done beside its connections.
+pub(crate) enum Aside {
+    /// A peer is to be dialed.
+    Dial(PeerId),
+    /// Something is to be logged.
+    Notice(Notice),
+}
+
 /// All I/O threads, as the node's sees them.
 struct Threads<'a, S, A> {
     io: &'a IoThread<S>,
     others: &'a [Arc<Handover<A>>],
     tally: &'a Tally,
+    aside: &'a dyn Fn(Aside),
     routes: Routes,
     /// Actions of this turn for each of the others, and whether a batch of its events was handled.
     out: Vec<(Vec<Action>, bool)>,
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin, A> Threads<'a, S, A> {
-    fn new(io: &'a IoThread<S>, others: &'a [Arc<Handover<A>>], tally: &'a Tally) -> Self {
+    fn new(
+        io: &'a IoThread<S>,
+        others: &'a [Arc<Handover<A>>],
+        tally: &'a Tally,
+        aside: &'a dyn Fn(Aside),
+    ) -> Self {
         Self {
             io,
             others,
             tally,
+            aside,
             routes: Routes::new(others.len() + 1),
             out: others.iter().map(|_| (Vec::new(), false)).collect(),
         }
@@ -117,8 +134,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, A> Threads<'a, S, A> {
                 if let Action::Close { why, .. } = &action {
                     self.tally.closes(*why);
                 }
-                if let Action::Notice(notice) = &action {
-                    log(notice);
+                if let Action::Notice(notice) = action {
+                    (self.aside)(Aside::Notice(notice));
+                } else if let Action::Dial { peer } = action {
+                    (self.aside)(Aside::Dial(peer));
                 } else if self.others.is_empty() {
                     self.io.execute(action);
                 } else {
@@ -196,11 +215,14 @@ pub(crate) async fn relay<S: AsyncRead + AsyncWrite + Unpin, A>(
     .await
 }
 
-fn log(notice: &Notice) {
+pub(crate) fn log(notice: &Notice) {
     match notice {
         // A bug of ours: every test fails on it.
         Notice::Breach { .. } => tracing::error!("{notice}"),
-        Notice::NotRestored { .. } => tracing::warn!("{notice}"),
+        Notice::NotRestored { .. } | Notice::PeerTrouble { .. } => tracing::warn!("{notice}"),
+        Notice::Linked { .. } | Notice::Unlinked { .. } | Notice::Root { .. } => {
+            tracing::info!("{notice}")
+        }
         Notice::Joined { .. }
         | Notice::Left { .. }
         | Notice::Violated { .. }

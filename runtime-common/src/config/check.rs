@@ -10,14 +10,17 @@ use std::time::Duration;
 
 use super::document::Document;
 use super::key;
-use super::layer::{Form, Setting};
+use super::layer::{Form, Given, Setting};
 use super::listen::{self, Listen};
+use super::peering::{self, Peering};
 use super::report::{DEFAULT, Value};
 use super::units::{self, GIB};
 use super::{
     CONFIG_VARIABLE, CertificateFiles, HISTORY_CHANNEL_BYTES, KEY_VARIABLE, KeySource, LogFormat,
-    NamedFile, TIMES,
+    NamedFile, PEER_KEY_VARIABLE, TIMES,
 };
+use crate::address::Address;
+use crate::tls;
 
 /// Turns what is written into values, and gathers what is wrong with it; a mistake goes on with the default.
 pub(super) struct Check {
@@ -99,7 +102,7 @@ impl Check {
     ) -> T {
         let fits = |form| match form {
             Form::Untyped | Form::String => Ok(()),
-            Form::Integer | Form::Strings | Form::Other(_) => {
+            Form::Integer | Form::Boolean | Form::Strings | Form::Other(_) => {
                 Err("is no text: give a string in quotes")
             }
         };
@@ -127,7 +130,7 @@ impl Check {
         let bounds = (*range.start()).into()..=(*range.end()).into();
         let fits = |form| match form {
             Form::Untyped | Form::Integer => Ok(()),
-            Form::String | Form::Strings | Form::Other(_) => {
+            Form::String | Form::Boolean | Form::Strings | Form::Other(_) => {
                 Err("is no whole number: give one, without quotes, such as 100")
             }
         };
@@ -155,7 +158,7 @@ impl Check {
     ) -> u64 {
         let fits = |form| match form {
             Form::Untyped | Form::Integer | Form::String => Ok(()),
-            Form::Strings | Form::Other(_) => {
+            Form::Boolean | Form::Strings | Form::Other(_) => {
                 Err("is no size: give bytes, or a string such as \"8MiB\"")
             }
         };
@@ -182,7 +185,7 @@ impl Check {
     ) -> Option<Duration> {
         let fits = |form| match form {
             Form::Untyped | Form::Integer | Form::String => Ok(()),
-            Form::Strings | Form::Other(_) => {
+            Form::Boolean | Form::Strings | Form::Other(_) => {
                 Err("is no duration: give seconds, or a string such as \"10s\"")
             }
         };
@@ -226,7 +229,7 @@ impl Check {
     pub(super) fn metrics(&mut self, setting: Setting) -> Option<SocketAddr> {
         let fits = |form| match form {
             Form::Untyped | Form::String | Form::Integer => Ok(()),
-            Form::Strings | Form::Other(_) => {
+            Form::Boolean | Form::Strings | Form::Other(_) => {
                 Err("is no address: give a port, or a string such as \"127.0.0.1:8078\"")
             }
         };
@@ -250,7 +253,7 @@ impl Check {
         };
         let listen = match given.form {
             Form::Untyped | Form::String | Form::Strings => Listen::addresses(&given, port),
-            Form::Integer | Form::Other(_) => Err(vec![format!(
+            Form::Integer | Form::Boolean | Form::Other(_) => Err(vec![format!(
                 "{}: {} is no address: give a string such as \"127.0.0.1\", or an array of such",
                 given.name,
                 given.form.name()
@@ -266,6 +269,86 @@ impl Check {
                 self.mistakes.extend(mistakes);
                 default
             }
+        }
+    }
+
+    /// A switch: on or off.
+    fn switch(&mut self, setting: Setting) -> bool {
+        let fits = |form| match form {
+            Form::Untyped | Form::Boolean => Ok(()),
+            Form::Integer | Form::String | Form::Strings | Form::Other(_) => {
+                Err("is no boolean: give true or false, without quotes")
+            }
+        };
+        self.typed(setting, false, fits, bool::to_string, |text| {
+            text.parse()
+                .map_err(|_| format!("'{text}' is neither true nor false: give one of them"))
+        })
+    }
+
+    /// A list of texts, each of which means something.
+    fn list<T>(
+        &mut self,
+        setting: Setting,
+        what: &str,
+        show: impl Fn(&T) -> String,
+        parse: impl Fn(&Given) -> Result<Vec<T>, Vec<String>>,
+    ) -> Vec<T> {
+        let key = setting.key;
+        let Some(given) = setting.given else {
+            self.tell(key, "none", DEFAULT);
+            return Vec::new();
+        };
+        let list = match given.form {
+            Form::Untyped | Form::String | Form::Strings => parse(&given),
+            Form::Integer | Form::Boolean | Form::Other(_) => Err(vec![format!(
+                "{}: {} is no {what}: give a string in quotes, or an array of such",
+                given.name,
+                given.form.name()
+            )]),
+        };
+        match list {
+            Ok(list) => {
+                let shown: Vec<_> = list.iter().map(show).collect();
+                self.tell(key, shown.join(", "), &given.origin);
+                list
+            }
+            Err(mistakes) => {
+                self.tell(key, "?", &given.origin);
+                self.mistakes.extend(mistakes);
+                Vec::new()
+            }
+        }
+    }
+
+    pub(super) fn peering(
+        &mut self,
+        (peers, file): (Setting, Setting),
+        key: (Option<OsString>, Setting),
+        open: Setting,
+        ca: Setting,
+        fingerprints: Setting,
+    ) -> Peering {
+        let url = |peer: &Address| format!("wss://{peer}");
+        let peers = self.list(peers, "address", url, peering::peers);
+        let file = self.path(file);
+        let key = self.secret(&PEER_KEY, key.0, key.1);
+        let name = open.given.as_ref().map(|given| given.name.clone());
+        let open = self.switch(open);
+        if open && key != KeySource::None {
+            self.mistakes.push(format!(
+                "{}: there is a peer key, which peers have to know: leave one of them out",
+                name.unwrap_or_default()
+            ));
+        }
+        let hex = |fingerprint: &[u8; 32]| tls::show_fingerprint(fingerprint);
+        Peering {
+            peers,
+            file,
+            key,
+            open,
+            ca: self.path(ca),
+            fingerprints: self.list(fingerprints, "fingerprint", hex, peering::fingerprints),
         }
     }
 
@@ -291,7 +374,7 @@ impl Check {
         let fits = match given.form {
             Form::Untyped | Form::String => true,
             Form::Strings => several,
-            Form::Integer | Form::Other(_) => false,
+            Form::Integer | Form::Boolean | Form::Other(_) => false,
         };
         let texts = if fits { &given.texts[..] } else { &[] };
         let names = texts
@@ -372,30 +455,58 @@ impl Check {
     }
 
     pub(super) fn key(&mut self, variable: Option<OsString>, file: Setting) -> KeySource {
+        self.secret(&SHARED_KEY, variable, file)
+    }
+
+    fn secret(&mut self, secret: &Secret, variable: Option<OsString>, file: Setting) -> KeySource {
+        let file_key = file.key;
+        let variable_name = secret.variable;
         let (source, value, origin) = match (variable, self.path(file)) {
             (None, None) => (KeySource::None, "not set", DEFAULT),
-            (None, Some(file)) => (KeySource::File(file), "set", "key-file"),
+            (None, Some(file)) => (KeySource::File(file), "set", file_key),
             (Some(_), Some(file)) => {
                 let name = file.name;
                 self.mistakes.push(format!(
-                    "{KEY_VARIABLE} and {name} are both given: keep one of them"
+                    "{variable_name} and {name} are both given: keep one of them"
                 ));
-                (KeySource::None, "?", KEY_VARIABLE)
+                (KeySource::None, "?", variable_name)
             }
             (Some(text), None) => match key::key_of(text.as_encoded_bytes()) {
-                Ok(key) => (KeySource::Environment(key), "set", KEY_VARIABLE),
+                Ok(key) => (KeySource::Environment(key), "set", variable_name),
                 Err(error) => {
                     self.mistakes.push(format!(
-                        "{KEY_VARIABLE} {error}: set it to the shared key, or unset it"
+                        "{variable_name} {error}: set it to the {}, or unset it",
+                        secret.what
                     ));
-                    (KeySource::None, "?", KEY_VARIABLE)
+                    (KeySource::None, "?", variable_name)
                 }
             },
         };
-        self.tell("key", value, origin);
+        self.tell(secret.key, value, origin);
         source
     }
 }
+
+/// A secret that everybody of a kind knows; there is no option for it, because everybody on a machine sees
+/// arguments.
+struct Secret {
+    /// What `--check-config` calls it.
+    key: &'static str,
+    variable: &'static str,
+    what: &'static str,
+}
+
+const SHARED_KEY: Secret = Secret {
+    key: "key",
+    variable: KEY_VARIABLE,
+    what: "shared key",
+};
+
+const PEER_KEY: Secret = Secret {
+    key: "peer-key",
+    variable: PEER_KEY_VARIABLE,
+    what: "key of the servers",
+};
 
 /// The names of files in a text: only a variable can hold several.
 fn names(text: &OsStr, in_variable: bool) -> impl Iterator<Item = &OsStr> {

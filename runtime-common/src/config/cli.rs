@@ -164,6 +164,70 @@ pub(super) struct Cli {
     #[arg(long, value_name = "N", help_heading = "Limits")]
     pub(super) threads: Option<OsString>,
 
+    /// Server to make a network with, to which this one connects: whoever is on a channel there
+    /// gets what is sent here, and the other way round. Repeatable, at most 64, in order of
+    /// preference: the next is tried when one is away. MLES_PEER takes a list separated by
+    /// commas. [default: none]
+    #[arg(
+        long,
+        value_name = "wss://HOST[:PORT]",
+        help_heading = "Peering",
+        verbatim_doc_comment
+    )]
+    pub(super) peer: Vec<OsString>,
+
+    /// File with more such servers, one in a line, behind those of --peer; # begins a comment. A
+    /// new list is taken in while the server runs, within seconds or at once on SIGHUP.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Peering",
+        verbatim_doc_comment
+    )]
+    pub(super) peers_file: Option<OsString>,
+
+    /// File whose first line is the key that the servers of one network prove to know, and trust
+    /// each other with every channel; not the clients' key.
+    /// Or set MLES_PEER_KEY to the key itself; not both. [default: no key, no peers are accepted]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Peering",
+        verbatim_doc_comment
+    )]
+    pub(super) peer_key_file: Option<OsString>,
+
+    /// Accept peers without a key: whoever can connect can be one.
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Peering"
+    )]
+    pub(super) open_peering: Option<OsString>,
+
+    /// PEM file with the certificates of peers, or of the authorities that have signed them.
+    /// [default: the authorities that this machine trusts]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Peering",
+        verbatim_doc_comment
+    )]
+    pub(super) peer_ca: Option<OsString>,
+
+    /// SHA-256 fingerprint of the certificate of a peer, as that prints it. Repeatable; with
+    /// --peer-ca either is enough. MLES_PEER_FINGERPRINT takes a list separated by commas.
+    #[arg(
+        long,
+        value_name = "SHA256",
+        help_heading = "Peering",
+        verbatim_doc_comment
+    )]
+    pub(super) peer_fingerprint: Vec<OsString>,
+
     /// How log lines are written: text, or json for one object a line. [default: text]
     #[arg(long, value_name = "FORMAT", help_heading = "Log")]
     pub(super) log_format: Option<OsString>,
@@ -210,17 +274,19 @@ with ms, s, m or h.
 
 Each option can be given as an environment variable too, such as MLES_HISTORY_BYTES for
 --history-bytes, and in the configuration file. The option wins, then the variable, then the file.
-An empty variable counts as not set, but an empty MLES_KEY is refused.
+An empty variable counts as not set, but an empty MLES_KEY or MLES_PEER_KEY is refused.
 RUST_LOG sets what is logged: error, warn, info, debug or trace [default: info].
 
 SIGTERM and SIGINT end the server, telling its clients, within 5 s. SIGUSR1 has it log a line of
-numbers, as it does every hour. SIGHUP has it read the certificate files again.
+numbers, as it does every hour. SIGHUP has it read the certificate files and the list of peers
+again.
 
 /healthz answers 200, and 503 to who is connected already when the server ends.
 
 Memory has these bounds: --history-bytes; for messages on their way in, four times --max-message or,
-if that is more, twice it for each thread; as much for those on their way out; and for each session
-about 11 kB, 45 kB while its socket is full.
+if that is more, twice it for each thread; as much for those on their way out; for each session
+about 11 kB, 45 kB while its socket is full; and for each link to another server, of which there are
+64 at most, 4 MiB and a message that wait while it is slow.
 
 mles talk, mles pub and mles sub are clients: mles talk --help says more.";
 

@@ -94,10 +94,10 @@ impl Document {
         let key = written
             .split(|c: char| c == '=' || c == ':' || c.is_whitespace())
             .next()
-            .filter(|key| KEYS.contains(key) || *key == KEY);
+            .filter(|key| KEYS.contains(key) || no_key_here(key).is_some());
         let message = error.message();
-        let mistake = if key == Some(KEY) {
-            NO_KEY_HERE.to_owned()
+        let mistake = if let Some(no_key_here) = key.and_then(no_key_here) {
+            no_key_here.to_owned()
         } else if message.starts_with("duplicate key") {
             let key = &text[span.clone()];
             let first = table
@@ -161,8 +161,8 @@ impl Document {
 /// Why this entry is no setting.
 fn refusal(entry: &Entry, unsupported: &[String]) -> String {
     let key = &entry.key;
-    if key == KEY {
-        return NO_KEY_HERE.to_owned();
+    if let Some(no_key_here) = no_key_here(key) {
+        return no_key_here.to_owned();
     }
     if unsupported.contains(key) {
         let why = cli::not_supported_yet([key.as_str()].into_iter());
@@ -201,7 +201,7 @@ fn texts(value: &DeValue<'_>) -> (Vec<String>, Form) {
             (vec![text], Form::Integer)
         }
         DeValue::Float(_) => (Vec::new(), Form::Other("a float")),
-        DeValue::Boolean(_) => (Vec::new(), Form::Other("a boolean")),
+        DeValue::Boolean(value) => (vec![value.to_string()], Form::Boolean),
         DeValue::Datetime(_) => (Vec::new(), Form::Other("a date")),
         DeValue::Table(_) => (Vec::new(), Form::Other("a table")),
         DeValue::Array(values) => {
@@ -243,9 +243,18 @@ impl Lines {
     }
 }
 
-/// The shared key, which has no place in the file.
-const KEY: &str = "key";
-const NO_KEY_HERE: &str = "key: the secret does not belong here: put it on the first line of a file of its own and name that with key-file, or set MLES_KEY";
+/// What to say of a secret, which has no place in the file, if this is the key of one.
+fn no_key_here(key: &str) -> Option<&'static str> {
+    match key {
+        "key" => Some(
+            "key: the secret does not belong here: put it on the first line of a file of its own and name that with key-file, or set MLES_KEY",
+        ),
+        "peer-key" => Some(
+            "peer-key: the secret does not belong here: put it on the first line of a file of its own and name that with peer-key-file, or set MLES_PEER_KEY",
+        ),
+        _ => None,
+    }
+}
 
 /// Bytes of a configuration file: ten times the example with all its comments, and nothing that takes long to read.
 const MAX_FILE: u64 = 1 << 16;
@@ -275,7 +284,7 @@ mod tests {
             ("'limit' = '''5'''", &["5"], Form::String),
             ("limit = [\"a\",\n 'b',\n]", &["a", "b"], Form::Strings),
             ("limit = 1.5", &[], Form::Other("a float")),
-            ("limit = true", &[], Form::Other("a boolean")),
+            ("limit = true", &["true"], Form::Boolean),
             (
                 "limit = ['a', 1]",
                 &[],

@@ -29,9 +29,10 @@ pub(super) enum Form {
     Untyped,
     Integer,
     String,
+    Boolean,
     /// An array of strings.
     Strings,
-    /// What no setting is made of, with its article: "a boolean".
+    /// What no setting is made of, with its article: "a float".
     Other(&'static str),
 }
 
@@ -42,6 +43,7 @@ impl Form {
             Form::Untyped => "text",
             Form::Integer => "an integer",
             Form::String => "a string",
+            Form::Boolean => "a boolean",
             Form::Strings => "an array",
             Form::Other(name) => name,
         }
@@ -69,7 +71,7 @@ impl Given {
     pub(super) fn beside(&self, key: &str, value: &str) -> String {
         match self.form {
             Form::Untyped => format!("--{key} {value}"),
-            Form::Integer | Form::String | Form::Strings | Form::Other(_) => {
+            Form::Integer | Form::String | Form::Boolean | Form::Strings | Form::Other(_) => {
                 format!("{key} = \"{value}\"")
             }
         }
@@ -116,7 +118,7 @@ macro_rules! settings {
             }
         }
 
-        /// Every variable of a setting; `MLES_KEY` is none, it has no option.
+        /// Every variable of a setting; `MLES_KEY` and `MLES_PEER_KEY` are none, they have no option.
         pub(super) const VARIABLES: &[&str] = &[$($variable,)*];
 
         /// Every key of the configuration file.
@@ -150,6 +152,12 @@ settings! {
     rate_limit "--rate-limit" "MLES_RATE_LIMIT",
     per_ip_limit "--per-ip-limit" "MLES_PER_IP_LIMIT",
     threads "--threads" "MLES_THREADS",
+    peer "--peer" "MLES_PEER",
+    peers_file "--peers-file" "MLES_PEERS_FILE",
+    peer_key_file "--peer-key-file" "MLES_PEER_KEY_FILE",
+    open_peering "--open-peering" "MLES_OPEN_PEERING",
+    peer_ca "--peer-ca" "MLES_PEER_CA",
+    peer_fingerprint "--peer-fingerprint" "MLES_PEER_FINGERPRINT",
     log_format "--log-format" "MLES_LOG_FORMAT",
     metrics "--metrics" "MLES_METRICS",
 }

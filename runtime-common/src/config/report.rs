@@ -10,6 +10,7 @@ use super::{
     CertificateFiles, Config, Exit, KeySource, NamedFile, Obstacle, Read, layer, unknown_variables,
 };
 use crate::certificates::ending;
+use crate::peers_file::PeersFile;
 use crate::tls;
 
 /// What a setting is in the end, and where that was written.
@@ -81,11 +82,24 @@ pub(super) fn check(
     }
     // What has no path is a mistake that was already told.
     let named = |file: &NamedFile| !file.path.as_os_str().is_empty();
-    if let KeySource::File(file) = &config.key
+    for key in [&config.key, &config.peering.key] {
+        if let KeySource::File(file) = key
+            && named(file)
+        {
+            mistakes.extend(key.read().err());
+            warnings.extend(open_to_all(file));
+        }
+    }
+    if let Some(file) = &config.peering.ca
         && named(file)
     {
-        mistakes.extend(config.key.read().err());
-        warnings.extend(open_to_all(file));
+        mistakes.extend(tls::trusted_certificates(file).err());
+    }
+    if let Some(file) = &config.peering.file
+        && named(file)
+    {
+        let peers = config.peering.peers.clone();
+        mistakes.extend(PeersFile::load(file.clone(), peers).err());
     }
     for files in &config.certificates {
         let CertificateFiles {
@@ -143,8 +157,12 @@ fn open_to_all(file: &NamedFile) -> Option<String> {
 /// The values in the order of the settings, one line each, in columns.
 fn table(mut values: Vec<Value>) -> String {
     let place = |key: &str| {
-        // The shared key is no setting of a layer.
-        let key = if key == "key" { "key-file" } else { key };
+        // The keys themselves are no settings of a layer.
+        let key = match key {
+            "key" => "key-file",
+            "peer-key" => "peer-key-file",
+            _ => key,
+        };
         layer::KEYS.iter().position(|known| *known == key)
     };
     values.sort_by_key(|value| place(value.key));

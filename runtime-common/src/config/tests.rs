@@ -1,6 +1,7 @@
 //! What is merged, and what is made of it.
 
 use super::*;
+use crate::address::Address;
 use crate::test_dir::TestDir;
 use mles_sansio::Key;
 
@@ -61,6 +62,14 @@ fn defaults() {
         rate_limit: None,
         per_ip_limit: NonZeroU32::new(32),
         threads: None,
+        peering: Peering {
+            peers: Vec::new(),
+            file: None,
+            key: KeySource::None,
+            open: false,
+            ca: None,
+            fingerprints: Vec::new(),
+        },
         log_format: LogFormat::Text,
         metrics: None,
     };
@@ -99,7 +108,7 @@ fn flag_before_variable_before_default() {
 }
 
 /// A setting of each kind, and where its files are said to be named.
-fn every_setting(cert: &str, key: &str, key_file: &str) -> Config {
+fn every_setting(cert: &str, key: &str, key_file: &str, peer: [&str; 3]) -> Config {
     let files = |certificate, private_key| CertificateFiles {
         certificate: NamedFile::new(cert, certificate),
         private_key: NamedFile::new(key, private_key),
@@ -127,6 +136,16 @@ fn every_setting(cert: &str, key: &str, key_file: &str) -> Config {
         per_ip_limit: NonZeroU32::new(16),
         log_format: LogFormat::Json,
         threads: Some(17),
+        peering: Peering {
+            peers: ["wss://a", "wss://[::1]:2"]
+                .map(|url| Address::parse(url).unwrap())
+                .into(),
+            file: Some(NamedFile::new(peer[2], "/o")),
+            key: KeySource::File(NamedFile::new(peer[0], "/p")),
+            open: false,
+            ca: Some(NamedFile::new(peer[1], "/q")),
+            fingerprints: vec![[0xab; 32], [0xcd; 32]],
+        },
         metrics: Some("127.0.0.1:18".parse().unwrap()),
     }
 }
@@ -137,21 +156,33 @@ fn every_setting_from_each_place() {
         --history-channel-bytes 4 --history-bytes 5 --max-message 6KiB --outbox 7MiB --replay-timeout 80ms \
         --handshake-timeout 9s --header-timeout 10 --ping-interval 11s --probe-timeout 12s --max-sessions 13 \
         --filelimit 14 --rate-limit 15 --per-ip-limit 16 --threads 17 --log-format json --metrics 18";
-    let expected = every_setting("--tls-cert", "--tls-key", "--key-file");
-    assert_eq!(load(args, &[]).unwrap(), expected);
+    let (ab, cd) = (&"ab".repeat(32), &"CD".repeat(32));
+    let args = format!(
+        "{args} --peer wss://a --peer wss://[::1]:2 --peers-file /o --peer-key-file /p --open-peering=false --peer-ca /q \
+         --peer-fingerprint {ab} --peer-fingerprint {cd}"
+    );
+    let peer = ["--peer-key-file", "--peer-ca", "--peers-file"];
+    let expected = every_setting("--tls-cert", "--tls-key", "--key-file", peer);
+    assert_eq!(load(&args, &[]).unwrap(), expected);
 
-    let mut values =
-        "10.0.0.1,[::]:2 1 /c,/d /k,/l /f 3 4 5 6KiB 7MiB 80ms 9s 10 11s 12s 13 14 15 16 17 json 18"
-            .split(' ');
+    let values = format!(
+        "10.0.0.1,[::]:2 1 /c,/d /k,/l /f 3 4 5 6KiB 7MiB 80ms 9s 10 11s 12s 13 14 15 16 17 \
+         wss://a,wss://[::1]:2 /o /p false /q {ab},{cd} json 18"
+    );
+    let mut values = values.split(' ');
     let env: Vec<(&str, &str)> = layer::VARIABLES
         .iter()
         .map(|name| (*name, values.next().unwrap()))
         .collect();
     assert_eq!(values.next(), None);
-    let expected = every_setting("MLES_TLS_CERT", "MLES_TLS_KEY", "MLES_KEY_FILE");
+    let peer = ["MLES_PEER_KEY_FILE", "MLES_PEER_CA", "MLES_PEERS_FILE"];
+    let expected = every_setting("MLES_TLS_CERT", "MLES_TLS_KEY", "MLES_KEY_FILE", peer);
     assert_eq!(load("", &env).unwrap(), expected);
 
-    let mut values = "['10.0.0.1', '[::]:2'] 1 ['/c', '/d'] ['/k', '/l'] '/f' 3 4 5 '6KiB' '7MiB' '80ms' '9s' 10 '11s' '12s' 13 14 15 16 17 'json' 18"
+    let mut values = format!(
+        "['10.0.0.1', '[::]:2'] 1 ['/c', '/d'] ['/k', '/l'] '/f' 3 4 5 '6KiB' '7MiB' '80ms' '9s' 10 '11s' '12s' 13 14 15 16 17 \
+         ['wss://a', 'wss://[::1]:2'] '/o' '/p' false '/q' ['{ab}', '{cd}'] 'json' 18"
+    )
         .replace("', '", "','")
         .split(' ')
         .map(str::to_owned)
@@ -165,7 +196,17 @@ fn every_setting_from_each_place() {
     let dir = TestDir::new();
     let path = dir.file("m.toml", text.join("\n")).display().to_string();
     let at = |line, key| format!("{path}:{line}: {key}");
-    let expected = every_setting(&at(3, "tls-cert"), &at(4, "tls-key"), &at(5, "key-file"));
+    let peer = [
+        &at(23, "peer-key-file")[..],
+        &at(25, "peer-ca"),
+        &at(22, "peers-file"),
+    ];
+    let expected = every_setting(
+        &at(3, "tls-cert"),
+        &at(4, "tls-key"),
+        &at(5, "key-file"),
+        peer,
+    );
     assert_eq!(load(&format!("--config {path}"), &[]).unwrap(), expected);
 }
 

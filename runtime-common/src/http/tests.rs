@@ -5,6 +5,7 @@ use super::*;
 mod head;
 mod noise;
 mod pages;
+mod peer;
 mod refusals;
 mod upgrade;
 

@@ -176,6 +176,7 @@ fn snapshot() -> Snapshot {
             violations: 14,
             stale: 15,
             breaches: 16,
+            ..Stats::default()
         },
         closes: [
             (Closing::Answer, 17),
@@ -260,7 +261,7 @@ fn a_text_keeps_the_formats_rules_and_has_every_number() {
     assert_eq!(samples.get(&version), Some(&1.0));
     // A cause has a name of its own: with two of the same, a series would be there twice.
     let closes = samples.keys().filter(|it| it.starts_with("mles_closes_"));
-    assert_eq!(closes.count(), Violation::ALL.len() + 2);
+    assert_eq!(closes.count(), Violation::ALL.len() + 3);
     assert!(text.len() < 16 * 1024, "{} bytes", text.len());
 }
 

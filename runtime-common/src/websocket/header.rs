@@ -10,14 +10,21 @@ use super::CONTROL_MAX;
 /// The longest header of a client frame: two bytes, a 64-bit length, the mask.
 pub(super) const CLIENT_HEADER_MAX: usize = 14;
 
+/// Which end of a connection has sent what is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sender {
+    Client,
+    Server,
+}
+
 /// The longest header of a server frame: two bytes and a 64-bit length.
 pub const SERVER_HEADER_MAX: usize = 10;
 
 pub(super) const FIN: u8 = 0x80;
 const RESERVED_BITS: u8 = 0x70;
-const MASKED: u8 = 0x80;
-const LENGTH_16: u8 = 126;
-const LENGTH_64: u8 = 127;
+pub(super) const MASKED: u8 = 0x80;
+pub(super) const LENGTH_16: u8 = 126;
+pub(super) const LENGTH_64: u8 = 127;
 
 const OP_CONTINUATION: u8 = 0x0;
 const OP_TEXT: u8 = 0x1;
@@ -32,7 +39,8 @@ pub(super) struct Payload {
     pub(super) content: Content,
     /// Payload bytes that have not arrived.
     pub(super) remaining: u64,
-    /// The masking key, turned so that its first byte belongs to the next payload byte.
+    /// The masking key, turned so that its first byte belongs to the next payload byte; zero, which changes
+    /// nothing, for a frame of a server.
     pub(super) mask: [u8; 4],
 }
 
@@ -51,13 +59,15 @@ pub(super) enum Content {
 pub(super) fn parse_header(
     bytes: &[u8],
     open: Option<Kind>,
+    sender: Sender,
 ) -> Result<Option<(Payload, usize)>, Fault> {
     let [first, second, ref rest @ ..] = *bytes else {
         return Ok(None);
     };
     let last = first & FIN != 0;
-    if first & RESERVED_BITS != 0 || second & MASKED == 0 {
-        return Err(Fault::Protocol); // section 5.1: a client masks every frame
+    let masked = second & MASKED != 0;
+    if first & RESERVED_BITS != 0 || masked != (sender == Sender::Client) {
+        return Err(Fault::Protocol); // section 5.1: a client masks every frame, a server none
     }
     let content = match (first & 0x0F, open) {
         (OP_CONTINUATION, Some(kind)) => Content::Data { kind, last },
@@ -103,15 +113,17 @@ pub(super) fn parse_header(
         }
         short => (u64::from(short), 2),
     };
-    let Some(&mask) = bytes[size..].first_chunk() else {
-        return Ok(None);
+    let (mask, size) = match (sender, bytes[size..].first_chunk()) {
+        (Sender::Client, Some(mask)) => (*mask, size + mask.len()),
+        (Sender::Client, None) => return Ok(None),
+        (Sender::Server, _) => ([0; 4], size),
     };
     let payload = Payload {
         content,
         remaining: length,
         mask,
     };
-    Ok(Some((payload, size + mask.len())))
+    Ok(Some((payload, size)))
 }
 
 /// The length, in bytes, of the header of a server frame whose payload has `len` bytes: 2, 4 or 10.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use mles_sansio::{Fault, Frame, Kind};
 
 use super::ControlPayload;
-use super::header::{CLIENT_HEADER_MAX, Content, Payload, parse_header};
+use super::header::{CLIENT_HEADER_MAX, Content, Payload, Sender, parse_header};
 
 /// First allocation, in bytes, for a message that did not arrive at once.
 pub(super) const FIRST_CAPACITY: usize = 64;
@@ -26,13 +26,14 @@ pub enum Incoming {
     },
 }
 
-/// Reads the frames of one client, whatever the pieces in which they arrive.
+/// Reads the frames of one connection's other end, whatever the pieces in which they arrive.
 ///
 /// Besides the caller's input it holds at most a partial frame header, a control payload, and the
 /// message that is being put together. Memory follows the bytes received, at most twice as many;
 /// a declared length reserves nothing (M4.3), and after a message nothing is retained.
 #[derive(Debug)]
 pub struct Reader {
+    sender: Sender,
     max_message: usize,
     phase: Phase,
     /// The kind of the fragmented message whose final frame has not ended yet.
@@ -75,11 +76,22 @@ enum Step {
 }
 
 impl Reader {
-    /// A reader for a new connection. `max_message` is the largest message accepted, in payload
-    /// bytes summed over its fragments; 0 accepts only empty messages, `usize::MAX` is no bound.
+    /// A reader for what a client sends on a new connection. `max_message` is the largest message accepted,
+    /// in payload bytes summed over its fragments; 0 accepts only empty messages, `usize::MAX` is no bound.
     #[must_use]
     pub fn new(max_message: usize) -> Self {
+        Self::of(Sender::Client, max_message)
+    }
+
+    /// The same for what a server sends, where this end has dialed: its frames are not masked.
+    #[must_use]
+    pub fn of_server(max_message: usize) -> Self {
+        Self::of(Sender::Server, max_message)
+    }
+
+    fn of(sender: Sender, max_message: usize) -> Self {
         Self {
+            sender,
             max_message,
             phase: NEXT_FRAME,
             open: None,
@@ -152,7 +164,7 @@ impl Reader {
         let taken = input.len().min(CLIENT_HEADER_MAX - len);
         bytes[len..len + taken].copy_from_slice(&input[..taken]);
         let known = len + taken;
-        let Some((payload, size)) = parse_header(&bytes[..known], self.open)? else {
+        let Some((payload, size)) = parse_header(&bytes[..known], self.open, self.sender)? else {
             self.phase = Phase::Header { bytes, len: known };
             return Ok((taken, Step::Starved));
         };

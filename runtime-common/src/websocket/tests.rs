@@ -6,6 +6,7 @@ use super::*;
 
 mod bound;
 mod interop;
+mod mask;
 mod memory;
 mod noise;
 mod pieces;

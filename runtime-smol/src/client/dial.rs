@@ -1,6 +1,8 @@
 //! From an address to an open WebSocket.
 
 use std::io;
+use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_tungstenite::tungstenite::client::IntoClientRequest;
@@ -10,30 +12,40 @@ use async_tungstenite::tungstenite::protocol::WebSocketConfig;
 use async_tungstenite::{WebSocketStream, client_async_with_config};
 use futures_rustls::TlsConnector;
 use futures_rustls::client::TlsStream;
-use smol::net::TcpStream;
+use runtime_common::address::Address;
+use rustls::ClientConfig;
+use smol::Async;
+use smol::io::{AsyncRead, AsyncWrite};
 use socket2::{SockRef, TcpKeepalive};
 
-use super::address::Address;
 use super::cork::{Cork, Corked};
 use super::trust::{self, Trust};
 
-pub(crate) type Stream = Corked<TlsStream<TcpStream>>;
+pub(crate) type Stream = Corked<TlsStream<Async<TcpStream>>>;
 
 /// Opens connections to one server.
 #[derive(Clone)]
 pub(crate) struct Dialer {
+    way: Way,
+    limits: WebSocketConfig,
+}
+
+/// The way to a server up to TLS, for a client and for a server that dials its peers.
+#[derive(Clone)]
+pub struct Way {
     address: Address,
     tls: TlsConnector,
-    limits: WebSocketConfig,
+    /// What the options begin with that say whom to trust.
+    options: &'static str,
 }
 
 /// Why there is no connection.
 #[derive(Debug)]
-pub(crate) struct DialError {
+pub struct DialError {
     /// Trying again makes no sense.
-    pub(crate) lasting: bool,
+    pub lasting: bool,
     /// One line that says what to do.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 impl Dialer {
@@ -43,23 +55,15 @@ impl Dialer {
             .max_frame_size(Some(max_message))
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0);
-        Ok(Self {
-            address,
-            tls: TlsConnector::from(trust.client_config()?),
-            limits,
-        })
+        let way = Way::new(address, trust.client_config(OPTIONS)?, OPTIONS);
+        Ok(Self { way, limits })
     }
 
     pub(crate) async fn dial(self) -> Result<(WebSocketStream<Stream>, Cork), DialError> {
-        let tcp = self.tcp().await?;
-        let tls = self.tls.connect(self.address.name.clone(), tcp).await;
-        let tls = tls.map_err(|error| self.explain_tls(&error))?;
-        let mut request = self
-            .address
-            .uri
-            .clone()
-            .into_client_request()
-            .map_err(lasting)?;
+        let tcp = self.way.tcp().await?;
+        let tls = self.way.tls(tcp).await?;
+        let address = &self.way.address;
+        let mut request = address.uri.clone().into_client_request().map_err(lasting)?;
         let token = HeaderValue::from_static(runtime_common::websocket::SUBPROTOCOL);
         request
             .headers_mut()
@@ -73,29 +77,40 @@ impl Dialer {
                 Err(DialError {
                     lasting: !status.is_server_error(),
                     text: match status.as_u16() {
-                        503 => format!(
-                            "{} has no room now (HTTP 503): try again later",
-                            self.shown()
-                        ),
-                        code => format!(
-                            "{} answers with HTTP {code}: is it a Mles server?",
-                            self.shown()
-                        ),
+                        503 => format!("{} has no room now (HTTP 503): try again later", address),
+                        code => {
+                            format!("{} answers with HTTP {code}: is it a Mles server?", address)
+                        }
                     },
                 })
             }
-            Err(WsError::Io(error)) => Err(self.explain(&error)),
+            Err(WsError::Io(error)) => Err(self.way.explain(&error)),
             Err(error) => Err(DialError {
                 lasting: true,
                 text: format!(
                     "{} does not speak Mles ({error}): check the address",
-                    self.shown()
+                    address
                 ),
             }),
         }
     }
+}
 
-    async fn tcp(&self) -> Result<TcpStream, DialError> {
+impl Way {
+    /// To this address.
+    pub fn new(address: Address, tls: Arc<ClientConfig>, options: &'static str) -> Self {
+        Self {
+            address,
+            tls: TlsConnector::from(tls),
+            options,
+        }
+    }
+
+    /// A TCP connection.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn tcp(&self) -> Result<Async<TcpStream>, DialError> {
         let Address { host, port, .. } = &self.address;
         let found = smol::net::resolve((host.as_str(), *port)).await;
         let addresses = found.map_err(|error| DialError {
@@ -106,7 +121,7 @@ impl Dialer {
         })?;
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for address in addresses {
-            let connected = smol::future::or(TcpStream::connect(address), async {
+            let connected = smol::future::or(Async::<TcpStream>::connect(address), async {
                 smol::Timer::after(EACH_ADDRESS).await;
                 Err(io::ErrorKind::TimedOut.into())
             });
@@ -121,8 +136,20 @@ impl Dialer {
         Err(self.explain(&last))
     }
 
+    /// TLS on it, with a server that is trusted.
+    ///
+    /// # Errors
+    /// It has failed, or the server is not trusted.
+    pub async fn tls<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+    ) -> Result<TlsStream<S>, DialError> {
+        let tls = self.tls.connect(self.address.name.clone(), stream).await;
+        tls.map_err(|error| self.explain_tls(&error))
+    }
+
     fn explain(&self, error: &io::Error) -> DialError {
-        let shown = self.shown();
+        let shown = &self.address;
         let text = if error.kind() == io::ErrorKind::ConnectionRefused {
             format!("nobody listens at {shown}: check the port, and whether the server runs")
         } else if error.kind() == io::ErrorKind::TimedOut {
@@ -141,20 +168,14 @@ impl Dialer {
             .get_ref()
             .and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match inner {
-            Some(rustls::Error::InvalidCertificate(error)) => lasting(trust::refusal(error)),
+            Some(rustls::Error::InvalidCertificate(error)) => {
+                lasting(trust::refusal(error, self.options))
+            }
             Some(rustls::Error::InvalidMessage(_)) => DialError {
                 lasting: false,
-                text: format!("{} does not speak TLS: check the port", self.shown()),
+                text: format!("{} does not speak TLS: check the port", self.address),
             },
             Some(_) | None => self.explain(error),
-        }
-    }
-
-    fn shown(&self) -> String {
-        let Address { host, port, .. } = &self.address;
-        match host.contains(':') {
-            true => format!("[{host}]:{port}"),
-            false => format!("{host}:{port}"),
         }
     }
 }
@@ -168,7 +189,7 @@ fn lasting(text: impl ToString) -> DialError {
 
 /// No waiting for full segments; and a connection whose bytes are not acknowledged, or whose other end is gone while
 /// nothing is said, ends in less than the time after which messages are taken for accepted.
-fn prepare(stream: &TcpStream) -> io::Result<()> {
+fn prepare(stream: &Async<TcpStream>) -> io::Result<()> {
     let socket = SockRef::from(stream);
     socket.set_tcp_nodelay(true)?;
     let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(25));
@@ -185,6 +206,9 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 /// [`ClientConfig::settle`](mles_sansio::client::ClientConfig::settle).
 #[cfg(target_os = "linux")]
 const ACKNOWLEDGED: Duration = Duration::from_secs(20);
+
+/// What a client's options begin with.
+const OPTIONS: &str = "--";
 
 /// How long one of a host's addresses has to accept a connection.
 const EACH_ADDRESS: Duration = Duration::from_secs(5);

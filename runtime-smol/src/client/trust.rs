@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use runtime_common::tls;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring::default_provider};
@@ -21,6 +22,8 @@ pub enum Trust {
     Certificates(Vec<CertificateDer<'static>>),
     /// A server whose own certificate has this SHA-256 fingerprint, whatever its name.
     Fingerprint([u8; 32]),
+    /// Whom at least one of these accepts; nobody if there is none.
+    AnyOf(Vec<Trust>),
     /// Everybody: who sits between can read and change everything.
     Anyone,
 }
@@ -32,61 +35,15 @@ impl Trust {
     ///
     /// It is none.
     pub fn fingerprint(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!(
-                "'{text}' is no SHA-256 fingerprint: give 32 bytes in hexadecimal, as the server prints it"
-            )
-        };
-        let digits: Vec<u32> = text
-            .chars()
-            .filter(|c| *c != ':')
-            .map(|c| c.to_digit(16))
-            .collect::<Option<_>>()
-            .ok_or_else(wrong)?;
-        let bytes: Vec<u8> = digits
-            .chunks_exact(2)
-            .map(|pair| (pair[0] << 4 | pair[1]) as u8)
-            .collect();
-        match <[u8; 32]>::try_from(bytes) {
-            Ok(bytes) if digits.len() == 64 => Ok(Self::Fingerprint(bytes)),
-            Ok(_) | Err(_) => Err(wrong()),
-        }
+        tls::parse_fingerprint(text).map(Self::Fingerprint)
     }
 
-    /// TLS 1.2 and 1.3 on ring, and who is accepted.
-    pub(crate) fn client_config(&self) -> Result<Arc<ClientConfig>, String> {
+    /// TLS 1.2 and 1.3 on ring, and who is accepted. The options that could help are called `options` and `ca` or
+    /// `fingerprint`.
+    pub(crate) fn client_config(&self, options: &str) -> Result<Arc<ClientConfig>, String> {
         let provider = Arc::new(default_provider());
-        let roots = match self {
-            Self::System => {
-                let found = rustls_native_certs::load_native_certs();
-                let mut roots = RootCertStore::empty();
-                let (added, _) = roots.add_parsable_certificates(found.certs);
-                if added == 0 {
-                    return Err("this machine has no certificates of authorities: install ca-certificates, or give --ca or --fingerprint".to_owned());
-                }
-                Some(roots)
-            }
-            Self::Certificates(certificates) => {
-                let mut roots = RootCertStore::empty();
-                roots.add_parsable_certificates(certificates.iter().cloned());
-                Some(roots)
-            }
-            Self::Fingerprint(_) | Self::Anyone => None,
-        };
-        let authorities = match roots {
-            Some(roots) => {
-                let built =
-                    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-                        .build();
-                Some(built.map_err(|error| {
-                    format!("--ca: {error}: give a PEM file with a certificate")
-                })?)
-            }
-            None => None,
-        };
         let verifier = Verifier {
-            trust: self.clone(),
-            authorities,
+            accepted: self.accepted(&provider, options)?,
             provider: provider.clone(),
         };
         let mut config = ClientConfig::builder_with_provider(provider)
@@ -98,10 +55,38 @@ impl Trust {
         config.alpn_protocols = vec![b"http/1.1".to_vec()]; // T1.3
         Ok(Arc::new(config))
     }
+
+    fn accepted(&self, provider: &Arc<CryptoProvider>, options: &str) -> Result<Accepted, String> {
+        let (known, certificates) = match self {
+            Self::System => {
+                let found = rustls_native_certs::load_native_certs();
+                (Vec::new(), found.certs)
+            }
+            Self::Certificates(certificates) => (certificates.clone(), certificates.clone()),
+            Self::Fingerprint(fingerprint) => return Ok(Accepted::Fingerprint(*fingerprint)),
+            Self::AnyOf(all) => {
+                let all = all.iter().map(|trust| trust.accepted(provider, options));
+                return Ok(Accepted::AnyOf(all.collect::<Result<_, _>>()?));
+            }
+            Self::Anyone => return Ok(Accepted::Anyone),
+        };
+        let mut roots = RootCertStore::empty();
+        let (added, _) = roots.add_parsable_certificates(certificates);
+        if *self == Self::System && added == 0 {
+            return Err(format!(
+                "this machine has no certificates of authorities: install ca-certificates, or give {options}ca or {options}fingerprint"
+            ));
+        }
+        let built =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
+        let authorities = built
+            .map_err(|error| format!("{options}ca: {error}: give a PEM file with a certificate"))?;
+        Ok(Accepted::Signed { known, authorities })
+    }
 }
 
-/// What to say of a certificate that was not accepted.
-pub(crate) fn refusal(error: &CertificateError) -> String {
+/// What to say of a certificate that was not accepted; `options` as for [`Trust::client_config`].
+pub(crate) fn refusal(error: &CertificateError, options: &str) -> String {
     use CertificateError as E;
     if let E::NotValidForNameContext { presented, .. } = error {
         // They come as DnsName("mles.example"), in a certificate that is trusted otherwise, and may be many.
@@ -113,44 +98,104 @@ pub(crate) fn refusal(error: &CertificateError) -> String {
             .collect();
         let names = names.join(", ");
         return format!(
-            "the server's certificate is for other names ({names}): use one of them in the address, or give --fingerprint"
+            "the server's certificate is for other names ({names}): use one of them in the address, or give {options}fingerprint"
         );
     }
     // rustls keeps webpki's error for itself.
     let authority = || format!("{error:?}").contains("CaUsedAsEndEntity");
     let what = if matches!(error, E::UnknownIssuer) {
-        "is not of an authority that this machine trusts: give --ca FILE, or --fingerprint with what the server prints"
+        format!(
+            "is not of an authority that this machine trusts: give {options}ca FILE, or {options}fingerprint with what the server prints"
+        )
     } else if matches!(
         error,
         E::BadSignature | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
     ) {
         // The authority was found by its name.
-        "names an authority that is known here with another key: give --ca the server's FILE of today, or --fingerprint with what the server prints"
+        format!(
+            "names an authority that is known here with another key: give {options}ca the server's FILE of today, or {options}fingerprint with what the server prints"
+        )
     } else if authority() {
-        "is one of an authority (CA:TRUE), which a server's must not be: give the same file as --ca, or --fingerprint"
+        format!(
+            "is one of an authority (CA:TRUE), which a server's must not be: give the same file as {options}ca, or {options}fingerprint"
+        )
     } else if matches!(error, E::ApplicationVerificationFailure) {
-        "has another fingerprint: check --fingerprint, and whether this is the right server"
+        format!(
+            "has another fingerprint: check {options}fingerprint, and whether this is the right server"
+        )
     } else if matches!(error, E::NotValidForName) {
-        "is for other names: use one of them in the address, or give --fingerprint"
+        format!("is for other names: use one of them in the address, or give {options}fingerprint")
     } else if matches!(error, E::Expired | E::ExpiredContext { .. }) {
-        "has expired: tell who runs it"
+        "has expired: tell who runs it".to_owned()
     } else {
         return format!(
-            "the server's certificate is not accepted: {error}; give --fingerprint with what the server prints"
+            "the server's certificate is not accepted: {error}; give {options}fingerprint with what the server prints"
         );
     };
     format!("the server's certificate {what}")
 }
 
+/// [`Trust`], ready for use.
+enum Accepted {
+    Signed {
+        /// Certificates that are trusted themselves.
+        known: Vec<CertificateDer<'static>>,
+        authorities: Arc<WebPkiServerVerifier>,
+    },
+    Fingerprint([u8; 32]),
+    AnyOf(Vec<Accepted>),
+    Anyone,
+}
+
 struct Verifier {
-    trust: Trust,
-    authorities: Option<Arc<WebPkiServerVerifier>>,
+    accepted: Accepted,
     provider: Arc<CryptoProvider>,
 }
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verifier").finish_non_exhaustive()
+    }
+}
+
+impl Accepted {
+    fn verify(
+        &self,
+        own: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        match self {
+            Self::Anyone => Ok(()),
+            Self::Fingerprint(expected) => {
+                let digest = ring::digest::digest(&ring::digest::SHA256, own);
+                if digest.as_ref() == expected {
+                    Ok(())
+                } else {
+                    Err(CertificateError::ApplicationVerificationFailure.into())
+                }
+            }
+            Self::AnyOf(all) => {
+                let mut error = CertificateError::UnknownIssuer.into();
+                for accepted in all {
+                    match accepted.verify(own, chain, name, ocsp, now) {
+                        Ok(()) => return Ok(()),
+                        Err(why) => error = why,
+                    }
+                }
+                Err(error)
+            }
+            // One that an authority's file holds is trusted itself, also if it may not be a server's by the rules
+            // of authorities.
+            Self::Signed { known, .. } if known.iter().any(|known| known == own) => {
+                verify_server_name(&ParsedCertificate::try_from(own)?, name)
+            }
+            Self::Signed { authorities, .. } => authorities
+                .verify_server_cert(own, chain, name, ocsp, now)
+                .map(|_| ()),
+        }
     }
 }
 
@@ -163,30 +208,8 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let done = Ok(ServerCertVerified::assertion());
-        match (&self.trust, &self.authorities) {
-            (Trust::Anyone, _) => done,
-            (Trust::Fingerprint(expected), _) => {
-                let digest = ring::digest::digest(&ring::digest::SHA256, own);
-                if digest.as_ref() == expected {
-                    done
-                } else {
-                    Err(CertificateError::ApplicationVerificationFailure.into())
-                }
-            }
-            // One that an authority's file holds is trusted itself, also if it may not be a server's by the rules
-            // of authorities.
-            (Trust::Certificates(known), _) if known.iter().any(|known| known == own) => {
-                verify_server_name(&ParsedCertificate::try_from(own)?, name)?;
-                done
-            }
-            (Trust::System | Trust::Certificates(_), Some(authorities)) => {
-                authorities.verify_server_cert(own, chain, name, ocsp, now)
-            }
-            (Trust::System | Trust::Certificates(_), None) => {
-                Err(CertificateError::UnknownIssuer.into())
-            }
-        }
+        self.accepted.verify(own, chain, name, ocsp, now)?;
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -240,7 +263,7 @@ mod tests {
                 "give the same file as --ca",
             ),
         ] {
-            let line = refusal(&error);
+            let line = refusal(&error, "--");
             assert!(line.contains(what), "{line}");
         }
     }

@@ -78,6 +78,29 @@ pub fn upgrade(stream: &mut (impl Read + Write), request: &[u8]) -> Response {
     Response::parse(&head)
 }
 
+/// Reads a request for a WebSocket, as its server, and grants it without a line more than that takes. Gives the head.
+pub fn grant_upgrade(stream: &mut (impl Read + Write)) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("the head of a request");
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let line = head
+        .lines()
+        .find(|line| line.starts_with("Sec-WebSocket-Key: "));
+    let (_, key) = line.unwrap().split_once(": ").unwrap();
+    let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: mles-websocket\r\n\r\n"
+    );
+    stream.write_all(answer.as_bytes()).unwrap();
+    stream.flush().unwrap();
+    head
+}
+
 /// A request for a WebSocket at this target, with these lines besides.
 #[must_use]
 pub fn upgrade_request(target: &str, lines: &[&str]) -> Vec<u8> {

@@ -32,7 +32,7 @@ pub mod wire;
 pub use binary::{Binary, SMOL};
 pub use browser::{Browser, Tab};
 pub use client::{Client, header, offer};
-pub use http::{Response, request, upgrade, upgrade_request};
+pub use http::{Response, grant_upgrade, request, upgrade, upgrade_request};
 pub use log::Log;
 pub use records::Records;
 pub use rustix::process::Signal;

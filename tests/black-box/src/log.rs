@@ -72,6 +72,20 @@ impl Log {
         }
     }
 
+    /// Waits until the lines so far are as wished for.
+    pub fn wait_until(&self, wish: impl Fn(&[String]) -> bool) {
+        let until = Instant::now() + DEADLINE;
+        let mut text = self.text();
+        while !wish(&text.lines) {
+            assert!(
+                !text.ended,
+                "what was wished for is not in {:#?}",
+                text.lines
+            );
+            text = self.wait(text, until, "what was wished for");
+        }
+    }
+
     /// Waits for the end of the stream.
     pub fn wait_for_end(&self) {
         let until = Instant::now() + DEADLINE;

@@ -6,14 +6,20 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring::default_provider};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, ClientConnection, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore,
-    SignatureScheme, StreamOwned, SupportedProtocolVersion, WantsVerifier,
+    ServerConfig, ServerConnection, SignatureScheme, StreamOwned, SupportedProtocolVersion,
+    WantsVerifier,
 };
+
+use crate::DEADLINE;
 
 /// A TLS connection over TCP.
 pub type Tls = StreamOwned<ClientConnection, TcpStream>;
+
+/// A TLS connection whose other end has dialed.
+pub type Accepted = StreamOwned<ServerConnection, TcpStream>;
 
 /// A configuration that takes any certificate, offers TLS 1.2 and 1.3, and no ALPN.
 #[must_use]
@@ -70,6 +76,21 @@ pub fn connect_to(mut tcp: TcpStream, config: &Arc<ClientConfig>, name: &str) ->
         tls.complete_io(&mut tcp)?;
     }
     Ok(StreamOwned::new(tls, tcp))
+}
+
+/// The other end of a connection: TLS with this certificate and its key in PKCS #8. The handshake goes with the first
+/// bytes.
+#[must_use]
+pub fn accept(tcp: TcpStream, certificate: CertificateDer<'static>, key: Vec<u8>) -> Accepted {
+    tcp.set_read_timeout(Some(DEADLINE)).unwrap();
+    let key = PrivateKeyDer::Pkcs8(key.into());
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    StreamOwned::new(ServerConnection::new(Arc::new(config)).unwrap(), tcp)
 }
 
 /// The first bytes of a client: its hello, which the server answers only when it is complete.

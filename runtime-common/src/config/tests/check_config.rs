@@ -53,7 +53,7 @@ fn every_setting_has_its_line() {
         .stdout
         .lines()
         .map(|line| line.split(' ').next().unwrap())
-        .filter(|key| *key != "config" && *key != "key")
+        .filter(|key| !["config", "key", "peer-key"].contains(key))
         .collect();
     assert_eq!(keys, layer::KEYS);
     let table = [
@@ -61,6 +61,9 @@ fn every_setting_has_its_line() {
         ("listen", "127.0.0.1:8077, [::1]:8077"),
         ("tls-cert", "none"),
         ("key", "not set"),
+        ("peer", "none"),
+        ("peer-key", "not set"),
+        ("open-peering", "false"),
         ("limit", "200"),
         ("history-bytes", "64MiB"),
         ("ping-interval", "24s"),

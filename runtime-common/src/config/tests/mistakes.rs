@@ -13,6 +13,79 @@ type Case = (
 );
 
 const TABLE: &[Case] = &[
+    // Peering.
+    (
+        "--peer ws://one.example",
+        &[],
+        "",
+        "--peer: 'ws://one.example': Mles runs over TLS alone: give wss://HOST[:PORT]",
+    ),
+    (
+        "--peer wss://a --peer wss://a",
+        &[],
+        "",
+        "--peer: a:443 is given twice: leave one out",
+    ),
+    (
+        "",
+        &[("MLES_PEER", "wss://a, b")],
+        "",
+        "MLES_PEER: 'b': not a WebSocket address: give wss://HOST[:PORT]",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "peer = 8077",
+        "FILE:1: peer: an integer is no address: give a string in quotes, or an array of such",
+    ),
+    (
+        "--peer-key-file f",
+        &[("MLES_PEER_KEY", "s")],
+        "",
+        "MLES_PEER_KEY and --peer-key-file are both given: keep one of them",
+    ),
+    (
+        "",
+        &[("MLES_PEER_KEY", "")],
+        "",
+        "MLES_PEER_KEY is empty: set it to the key of the servers, or unset it",
+    ),
+    (
+        "--open-peering",
+        &[("MLES_PEER_KEY", "s")],
+        "",
+        "--open-peering: there is a peer key, which peers have to know: leave one of them out",
+    ),
+    (
+        "--open-peering=yes",
+        &[],
+        "",
+        "--open-peering: 'yes' is neither true nor false: give one of them",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "open-peering = 'true'",
+        "FILE:1: open-peering: a string is no boolean: give true or false, without quotes",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "limit = true",
+        "FILE:1: limit: a boolean is no whole number: give one, without quotes, such as 100",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "peer-key = 's'",
+        "FILE:1: peer-key: the secret does not belong here: put it on the first line of a file of its own and name that with peer-key-file, or set MLES_PEER_KEY",
+    ),
+    (
+        "--peer-fingerprint ab:cd",
+        &[],
+        "",
+        "--peer-fingerprint: 'ab:cd' is no SHA-256 fingerprint: give 32 bytes in hexadecimal, as the server prints it",
+    ),
     // Options.
     (
         "--limit many",

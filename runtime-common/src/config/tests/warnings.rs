@@ -48,11 +48,30 @@ fn warns_where_others_can_read_the_metrics() {
 }
 
 #[test]
+fn warns_where_peering_is_open_or_idle() {
+    let warnings = load("--open-peering", &[]).unwrap().warnings();
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].starts_with("--open-peering: whoever can connect"));
+    for options in [
+        "--peer-ca f",
+        &format!("--peer-fingerprint {}", "ab".repeat(32)),
+    ] {
+        let warnings = load(options, &[]).unwrap().warnings();
+        assert!(matches!(&warnings[..], [line] if line.contains("--peer or --peers-file")));
+        let named = format!("{options} --peers-file p");
+        assert_eq!(load(&named, &[]).unwrap().warnings(), Vec::<String>::new());
+    }
+    let none = load("", &[("MLES_PEER_KEY", "s"), ("MLES_PEER", "wss://a")]);
+    assert_eq!(none.unwrap().warnings(), Vec::<String>::new());
+}
+
+#[test]
 fn unknown_variables_are_listed() {
     let names = [
         "PATH",
         "MLES_LIMITS",
         "MLES_KEY",
+        "MLES_PEER_KEY",
         "MLES_LIMIT",
         "MLES_",
         "XMLES_A",

@@ -1,22 +1,29 @@
 //! Where a server is.
 
-use async_tungstenite::tungstenite::http::Uri;
+use std::fmt;
+
 use rustls::pki_types::ServerName;
+use tungstenite::http::Uri;
 
 /// A server's URL in its parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
+pub struct Address {
     /// As a resolver takes it: without the brackets of IPv6.
-    pub(crate) host: String,
-    pub(crate) port: u16,
+    pub host: String,
+    /// That of HTTPS if the URL has none.
+    pub port: u16,
     /// The name that its certificate has to have.
-    pub(crate) name: ServerName<'static>,
+    pub name: ServerName<'static>,
     /// The URL of the upgrade.
-    pub(crate) uri: Uri,
+    pub uri: Uri,
 }
 
 impl Address {
-    pub(crate) fn parse(url: &str) -> Result<Self, String> {
+    /// The parts of `wss://HOST[:PORT][/PATH]`.
+    ///
+    /// # Errors
+    /// One line that says what is wrong with it.
+    pub fn parse(url: &str) -> Result<Self, String> {
         let wrong = |what: &str| format!("'{url}': {what}: give wss://HOST[:PORT]");
         if url.starts_with("ws:") || url.starts_with("http:") {
             return Err(wrong("Mles runs over TLS alone"));
@@ -49,6 +56,17 @@ impl Address {
             name,
             uri,
         })
+    }
+}
+
+impl fmt::Display for Address {
+    /// The host and its port, as they stand in a URL.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, .. } = self;
+        match host.contains(':') {
+            true => write!(f, "[{host}]:{port}"),
+            false => write!(f, "{host}:{port}"),
+        }
     }
 }
 

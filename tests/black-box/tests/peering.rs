@@ -1,0 +1,470 @@
+//! Servers that make a network: links, the tree, what crosses them, and what is said when it does not work.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use black_box::{Binary, Launch, Message, Server, Signal, TempDir, header, suite};
+
+suite! {
+    messages_cross_both_ways,
+    history_comes_from_above,
+    large_messages_cross,
+    another_key,
+    open_peering,
+    no_peering,
+    a_certificate_that_is_not_trusted,
+    a_certificate_from_a_file,
+    nobody_there,
+    upstream_comes_back,
+    an_earlier_peer_is_away,
+    peers_in_a_file,
+    a_ring_of_three,
+    two_trees_become_one,
+    a_server_that_names_itself,
+    a_peer_that_knows_no_peering,
+    a_server_stops_with_its_links,
+}
+
+const KEY: (&str, &str) = ("MLES_PEER_KEY", "the servers' secret");
+
+/// The fingerprint of a server in local mode, as it prints it.
+fn fingerprint(server: &Server) -> String {
+    let lines = server.stdout().lines();
+    let line = lines.iter().find(|line| line.starts_with("Fingerprint"));
+    line.unwrap().rsplit(' ').next().unwrap().to_owned()
+}
+
+fn url(server: &Server) -> String {
+    format!("wss://localhost:{}", server.address().port())
+}
+
+/// A server with these peers, in order, whose certificates it knows by their fingerprints.
+fn below(binary: &Binary, peers: &[&Server]) -> Launch {
+    let mut launch = Launch::new(binary).env(KEY.0, KEY.1);
+    for peer in peers {
+        launch = launch.args(&["--peer", &url(peer)]);
+        launch = launch.args(&["--peer-fingerprint", &fingerprint(peer)]);
+    }
+    launch
+}
+
+/// Two servers, the first above the second, and linked.
+fn pair(binary: &Binary) -> (Server, Server) {
+    let upper = Server::start(binary, &[], &[KEY]);
+    let lower = below(binary, &[&upper]).start();
+    linked(&lower);
+    (upper, lower)
+}
+
+fn linked(server: &Server) {
+    assert!(server.log().wait_for("linked to peer").is_some());
+}
+
+/// Lines above debug level that hold this.
+fn count(server: &Server, part: &str) -> usize {
+    let lines = server.log().lines();
+    let told = lines.iter().filter(|line| !line.contains(" DEBUG "));
+    told.filter(|line| line.contains(part)).count()
+}
+
+/// D1: what is sent at one server is received at the other, once, and never by its sender.
+fn messages_cross_both_ways(binary: &Binary) {
+    let (upper, lower) = pair(binary);
+    let mut alice = upper.join("alice", "c");
+    let mut bob = lower.join("bob", "c");
+    alice.expect([header("bob", "c")]);
+    bob.expect([header("alice", "c")]);
+    for round in 0..3 {
+        alice.send(format!("from above {round}"));
+        bob.expect([format!("from above {round}")]);
+        bob.send(Message::binary(vec![round; 300]));
+        alice.expect([Message::binary(vec![round; 300])]);
+    }
+    assert!(alice.leave().is_empty());
+    assert!(bob.leave().is_empty());
+}
+
+/// D2: a late joiner at the lower server gets the history of the upper one.
+fn history_comes_from_above(binary: &Binary) {
+    let (upper, lower) = pair(binary);
+    let mut alice = upper.join("alice", "c");
+    for number in 0..50 {
+        alice.send(number.to_string());
+    }
+    alice.settle();
+    let mut bob = lower.join("bob", "c");
+    bob.expect([header("alice", "c")]);
+    bob.expect((0..50).map(|number| number.to_string()));
+    // And again, when the lower one has it.
+    let mut carol = lower.join("carol", "c");
+    let first = carol.recv();
+    assert!(first == Message::text(header("alice", "c")), "{first:?}");
+}
+
+/// Longer than what is masked at once, and than what TLS takes at once, both ways.
+fn large_messages_cross(binary: &Binary) {
+    let (upper, lower) = pair(binary);
+    let mut alice = upper.join("alice", "c");
+    let mut bob = lower.join("bob", "c");
+    alice.expect([header("bob", "c")]);
+    bob.expect([header("alice", "c")]);
+    let bytes = |seed: usize, len: usize| -> Vec<u8> {
+        (0..len).map(|at| (at * seed % 251) as u8).collect()
+    };
+    for (seed, len) in [(3, 16 << 10), (5, 65_536), (7, 3 << 20)] {
+        bob.send(Message::binary(bytes(seed, len)));
+        alice.expect([Message::binary(bytes(seed, len))]);
+        alice.send(Message::binary(bytes(seed + 1, len)));
+        bob.expect([Message::binary(bytes(seed + 1, len))]);
+    }
+}
+
+/// O1.4: both ends have to know the key; the one that dials says so, once.
+fn another_key(binary: &Binary) {
+    let upper = Server::start(binary, &[], &[KEY]);
+    let lower = below(binary, &[&upper]).env(KEY.0, "another").start();
+    let line = lower.log().wait_for("the peer keys differ").unwrap();
+    assert!(
+        line.contains(" WARN ") && line.contains(&url(&upper)),
+        "{line}"
+    );
+    // It goes on trying, and says nothing more.
+    let refused = |lines: &[String]| lines.iter().filter(|it| it.contains("PeerAuth")).count();
+    upper.log().wait_until(|lines| refused(lines) > 3);
+    assert_eq!(count(&lower, "peer"), 1, "{:#?}", lower.log().lines());
+    upper.assert_quiet();
+}
+
+/// O1.5: without a key peers are taken only if the operator wants that, which gets a warning.
+fn open_peering(binary: &Binary) {
+    let upper = Server::start(binary, &["--open-peering"], &[]);
+    assert!(
+        upper
+            .log()
+            .wait_for("whoever can connect can be a peer")
+            .is_some()
+    );
+    let lower = below(binary, &[&upper]).without(KEY.0).start();
+    linked(&lower);
+    let mut alice = upper.join("alice", "c");
+    let mut bob = lower.join("bob", "c");
+    alice.expect([header("bob", "c")]);
+    bob.expect([header("alice", "c")]);
+}
+
+/// H4.3: one that takes no peers says so.
+fn no_peering(binary: &Binary) {
+    let upper = Server::start(binary, &[], &[]);
+    let lower = below(binary, &[&upper]).start();
+    let line = lower.log().wait_for("it takes no peers").unwrap();
+    assert!(
+        line.contains(" WARN ") && line.contains(&url(&upper)),
+        "{line}"
+    );
+}
+
+/// Without an option a peer has to have a certificate of an authority.
+fn a_certificate_that_is_not_trusted(binary: &Binary) {
+    let upper = Server::start(binary, &[], &[KEY]);
+    let other = Server::start(binary, &[], &[KEY]);
+    let wrong = [
+        "--peer",
+        &url(&upper),
+        "--peer-fingerprint",
+        &fingerprint(&other),
+    ];
+    let lower = Server::start(binary, &wrong, &[KEY]);
+    let line = lower.log().wait_for("not trusted: ").unwrap();
+    assert!(
+        line.contains(" WARN ") && line.contains("--peer-fingerprint"),
+        "{line}"
+    );
+}
+
+/// `--peer-ca` takes a peer's own certificate, and checks its name.
+fn a_certificate_from_a_file(binary: &Binary) {
+    let upper = Server::start(binary, &[], &[KEY]);
+    let directory = upper.home().path().join("mles");
+    let pem = std::fs::read_dir(directory)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    let pem = std::fs::read_to_string(pem.path()).unwrap();
+    let certificate = pem.find("-----BEGIN CERTIFICATE").unwrap();
+    let files = TempDir::new();
+    let file = files.file("peer.pem", &pem[certificate..]);
+    let lower = Server::start(
+        binary,
+        &["--peer", &url(&upper), "--peer-ca", &file],
+        &[KEY],
+    );
+    linked(&lower);
+    let nobody = files.file("nobody.pem", "");
+    let ended = Launch::new(binary)
+        .args(&["--peer", &url(&upper), "--peer-ca", &nobody])
+        .run();
+    assert_eq!(ended.status.code(), Some(1));
+    assert_eq!(ended.stderr.len(), 1, "{:?}", ended.stderr);
+    assert!(ended.stderr[0].contains("--peer-ca: no certificate in"));
+}
+
+/// A port where nobody listens. It is not among those that the system gives out by itself, so that nobody gets it
+/// by chance before, or between two servers of a test.
+fn unused_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let own = (std::process::id() % 500) as u16 * 20;
+        let port = 20_000 + own + NEXT.fetch_add(1, Ordering::Relaxed) % 20;
+        let tried = ["127.0.0.1", "::1"].map(|host| TcpListener::bind((host, port)));
+        if tried.iter().all(Result::is_ok) {
+            return port;
+        }
+    }
+}
+
+/// U1.3: a peer that is away is told of once.
+fn nobody_there(binary: &Binary) {
+    let port = unused_port();
+    let peer = format!("wss://localhost:{port}");
+    let lower = Server::start(binary, &["--peer", &peer], &[KEY]);
+    let line = lower
+        .log()
+        .wait_for("cannot be reached: nobody listens")
+        .unwrap();
+    assert!(line.contains(" WARN ") && line.contains(&peer), "{line}");
+    let tried = |lines: &[String]| {
+        lines
+            .iter()
+            .filter(|it| it.contains("nobody listens"))
+            .count()
+    };
+    lower.log().wait_until(|lines| tried(lines) > 4);
+    assert_eq!(count(&lower, "nobody listens"), 1);
+}
+
+/// U1.2, C1.3: a server above that is killed and comes back gets its links again, and the history from them.
+fn upstream_comes_back(binary: &Binary) {
+    let home = Arc::new(TempDir::new());
+    let port = unused_port().to_string();
+    let start = || {
+        let launch = Launch::new(binary).env(KEY.0, KEY.1).home(&home);
+        launch.args(&["--port", &port]).start()
+    };
+    let first = start();
+    let lower = below(binary, &[&first]).start();
+    linked(&lower);
+    let mut alice = first.join("alice", "c");
+    alice.send("before");
+    alice.settle();
+    let mut bob = lower.join("bob", "c");
+    bob.expect([header("alice", "c"), "before".to_owned()]);
+    bob.send("below");
+    alice.expect([header("bob", "c"), "below".to_owned()]);
+    first.signal(Signal::KILL);
+    assert!(lower.log().wait_for("has ended").is_some());
+    drop(first);
+    let again = start();
+    let twice = |lines: &[String]| {
+        lines
+            .iter()
+            .filter(|it| it.contains("linked to peer"))
+            .count()
+            == 2
+    };
+    lower.log().wait_until(twice);
+    bob.send("after");
+    let mut carol = again.join("carol", "c");
+    let mut got = Vec::new();
+    while got.last() != Some(&Message::text("after")) {
+        got.push(carol.recv());
+    }
+    let texts: Vec<_> = got.iter().map(|it| it.to_text().unwrap()).collect();
+    let texts: Vec<_> = texts
+        .into_iter()
+        .filter(|it| !it.starts_with('{'))
+        .collect();
+    assert_eq!(texts, ["before", "below", "after"]);
+    bob.expect([header("carol", "c")]);
+}
+
+/// U1.1: the next in the list is taken when the first is away.
+fn an_earlier_peer_is_away(binary: &Binary) {
+    let port = unused_port();
+    let upper = Server::start(binary, &[], &[KEY]);
+    let lower = Launch::new(binary)
+        .args(&["--peer", &format!("wss://localhost:{port}")])
+        .args(&[
+            "--peer",
+            &url(&upper),
+            "--peer-fingerprint",
+            &fingerprint(&upper),
+        ])
+        .env(KEY.0, KEY.1)
+        .start();
+    linked(&lower);
+}
+
+/// U1.5: a list in a file may change; one that is wrong is told of once, and the one before stays.
+fn peers_in_a_file(binary: &Binary) {
+    let [one, other] = [(); 2].map(|()| Server::start(binary, &[], &[KEY]));
+    let files = TempDir::new();
+    let file = files.file("peers", format!("# the first\n{}\n", url(&one)));
+    let lower = Launch::new(binary)
+        .args(&["--peers-file", &file])
+        .args(&["--peer-fingerprint", &fingerprint(&one)])
+        .args(&["--peer-fingerprint", &fingerprint(&other)])
+        .env(KEY.0, KEY.1)
+        .start();
+    let to = |server| format!("linked to peer {}", url(server));
+    assert!(lower.log().wait_for(&to(&one)).is_some());
+    files.file("peers", "wss//other");
+    let line = lower.log().wait_for("the list from before stays").unwrap();
+    assert!(
+        line.contains(" WARN ") && line.contains("line 1: 'wss//other'"),
+        "{line}"
+    );
+    lower.signal(Signal::HUP);
+    let answers = |lines: &[String]| {
+        lines
+            .iter()
+            .filter(|it| it.contains("stays in use"))
+            .count()
+    };
+    lower.log().wait_until(|lines| answers(lines) == 2);
+    assert_eq!(count(&lower, "has ended"), 0);
+    files.file("peers", url(&other));
+    lower.signal(Signal::HUP);
+    assert!(lower.log().wait_for(&to(&other)).is_some());
+    let mut alice = other.join("alice", "c");
+    let mut bob = lower.join("bob", "c");
+    alice.expect([header("bob", "c")]);
+    bob.expect([header("alice", "c")]);
+}
+
+/// R1, G1: three servers that name each other in a ring, started together, are one tree.
+fn a_ring_of_three(binary: &Binary) {
+    // All show the same certificate, so that each can name it before the others are there.
+    let home = Arc::new(TempDir::new());
+    let first = Launch::new(binary).home(&home).start();
+    let shown = fingerprint(&first);
+    drop(first);
+    let peers = [(); 3].map(|()| unused_port());
+    let servers: Vec<Server> = (0..3)
+        .map(|number| {
+            Launch::new(binary)
+                .args(&["--port", &peers[number].to_string()])
+                .args(&[
+                    "--peer",
+                    &format!("wss://localhost:{}", peers[(number + 1) % 3]),
+                ])
+                .args(&["--peer-fingerprint", &shown])
+                .env(KEY.0, KEY.1)
+                .home(&home)
+                .start()
+        })
+        .collect();
+    let mut members: Vec<_> = (0..3)
+        .map(|number| servers[number].join(&format!("m{number}"), "c"))
+        .collect();
+    // Everybody hears of everybody else, whenever the tree stands, and once.
+    for (number, member) in members.iter_mut().enumerate() {
+        let mut heard = [member.recv(), member.recv()].map(|it| it.to_text().unwrap().to_owned());
+        heard.sort();
+        let others = (0..3).filter(|other| *other != number);
+        let others: Vec<_> = others
+            .map(|other| header(&format!("m{other}"), "c"))
+            .collect();
+        assert_eq!(heard.to_vec(), others);
+    }
+    for from in 0..3 {
+        members[from].send(format!("from {from}"));
+        for to in (0..3).filter(|to| *to != from) {
+            members[to].expect([format!("from {from}")]);
+        }
+    }
+    for member in members {
+        assert!(member.leave().is_empty(), "nothing came twice");
+    }
+}
+
+/// G1: a server that names two others that know nothing of each other makes one tree of all.
+fn two_trees_become_one(binary: &Binary) {
+    let [one, other] = [(); 2].map(|()| Server::start(binary, &[], &[KEY]));
+    let mut alice = one.join("alice", "c");
+    let mut bob = other.join("bob", "c");
+    alice.send("early");
+    alice.settle();
+    let between = below(binary, &[&one, &other]).start();
+    bob.expect([header("alice", "c"), "early".to_owned()]);
+    alice.expect([header("bob", "c")]);
+    let mut carol = between.join("carol", "c");
+    for member in [&mut alice, &mut bob] {
+        member.expect([header("carol", "c")]);
+    }
+    bob.send("late");
+    alice.expect(["late"]);
+    while carol.recv() != Message::text("late") {}
+    for member in [alice, bob, carol] {
+        assert!(member.leave().is_empty(), "nothing came twice");
+    }
+}
+
+/// R1.1: one list of peers can be the same for all, each server among them; nothing is said of that.
+fn a_server_that_names_itself(binary: &Binary) {
+    let home = Arc::new(TempDir::new());
+    let first = Launch::new(binary).home(&home).start();
+    let shown = fingerprint(&first);
+    drop(first);
+    let port = unused_port().to_string();
+    let server = Launch::new(binary)
+        .args(&["--port", &port, "--peer-fingerprint", &shown])
+        .args(&["--peer", &format!("wss://localhost:{port}")])
+        .env(KEY.0, KEY.1)
+        .home(&home)
+        .start();
+    let tries = |lines: &[String]| lines.iter().filter(|it| it.contains("PeerLoop")).count();
+    server.log().wait_until(|lines| tries(lines) > 3);
+    server.assert_quiet();
+    server.assert_serves();
+}
+
+/// O1.1: a server whose answer has no nonce is sent nothing, and told of in one line.
+fn a_peer_that_knows_no_peering(binary: &Binary) {
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let files = TempDir::new();
+    let file = files.file("peer.pem", pair.cert.pem());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = format!("wss://localhost:{}", listener.local_addr().unwrap().port());
+    let lower = Server::start(binary, &["--peer", &peer, "--peer-ca", &file], &[KEY]);
+    for _ in 0..3 {
+        let (stream, _) = listener.accept().unwrap();
+        let key = pair.signing_key.serialize_der();
+        let mut stream = black_box::tls::accept(stream, pair.cert.der().clone(), key);
+        let request = black_box::grant_upgrade(&mut stream);
+        assert!(request.contains("Mles-Nonce: "), "{request}");
+        let mut rest = Vec::new();
+        let _ = std::io::Read::read_to_end(&mut stream, &mut rest);
+        assert!(rest.is_empty(), "it is sent nothing");
+    }
+    let line = lower.log().wait_for("without peering").unwrap();
+    assert!(line.contains(" WARN ") && line.contains(&peer), "{line}");
+    assert_eq!(count(&lower, "without peering"), 1);
+}
+
+/// X1.8: links do not keep a server from ending, and the other end goes on.
+fn a_server_stops_with_its_links(binary: &Binary) {
+    let (upper, lower) = pair(binary);
+    let mut bob = lower.join("bob", "c");
+    let ended = upper.stop();
+    assert_eq!(ended.status.code(), Some(0));
+    assert!(lower.log().wait_for("has ended").is_some());
+    bob.send("alone");
+    bob.settle();
+    lower.assert_serves();
+    let ended = lower.stop();
+    assert_eq!(ended.status.code(), Some(0));
+}

@@ -109,7 +109,7 @@ def run(folder, target, test):
                PROPTEST_MAX_SHRINK_ITERS="0", RUST_BACKTRACE="0", CARGO_PROFILE_DEV_DEBUG="0")
     try:
         done = subprocess.run(command, cwd=folder, env=env, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, timeout=300)
+                              stderr=subprocess.STDOUT, text=True, timeout=120)
     except subprocess.TimeoutExpired:
         return "noticed", "it never ends"
     if done.returncode == 0:
@@ -127,7 +127,9 @@ def main():
     scratch = kept or tempfile.mkdtemp(prefix="faults-")
     folder, target = os.path.join(scratch, "copy"), os.path.join(scratch, "target")
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns("target", ".git"))
+    # Times are those of the copy: what was built of a former one is out of date.
+    shutil.copytree(ROOT, folder, copy_function=shutil.copy,
+                    ignore=shutil.ignore_patterns("target", ".git"))
     bad = 0
     try:
         for test in sorted({fault[4] for fault in chosen}):

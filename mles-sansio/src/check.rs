@@ -6,6 +6,9 @@
 //! 4. Each state has its timer, and each timer its state.
 //! 5. What the budget counts is the sum over the channels.
 //! 6. A link is a connection, and the upstream is a link whose lower end is this node's.
+//! 7. What a link keeps is the sum over its lanes, and within its bound, or one message.
+//! 8. Lanes that may have something to send are in turn, each once.
+//! 9. A lane knows of no more origins at the other end than twice those that a channel remembers.
 
 use core::hash::Hash;
 
@@ -104,7 +107,7 @@ impl Node {
             }
         }
         assert_eq!(sessions, self.stats.sessions, "invariant 1: sessions");
-        self.peering.check(&self.conns);
+        self.peering.check(&self.conns, &self.config.peering);
         let (members, cost) = self.channels.check();
         assert_eq!(sessions, members, "invariant 1: members");
         assert_eq!(cost, self.channels.cost(), "invariant 5");

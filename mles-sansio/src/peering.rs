@@ -142,13 +142,19 @@ impl Peering {
     }
 
     #[cfg(debug_assertions)]
-    pub(crate) fn check(&self, conns: &BTreeMap<ConnId, Conn>) {
+    pub(crate) fn check(&self, conns: &BTreeMap<ConnId, Conn>, config: &Config) {
         for (conn, link) in &self.links {
             assert!(matches!(conns.get(conn), Some(Conn::Link)), "invariant 6");
             let lower = link.end == link::End::Lower;
             assert_eq!(lower, self.upstream == Some(*conn), "invariant 6: upstream");
             let kept: u64 = link.lanes.values().map(Lane::kept).sum();
             assert_eq!(kept, link.kept, "invariant 7: what a link keeps");
+            let entries: usize = link.lanes.values().map(Lane::kept_entries).sum();
+            let bounded = kept <= config.link_bytes || entries == 1;
+            assert!(bounded, "invariant 7: {kept} bytes kept");
+            let most = link.lanes.values().map(Lane::origins).max();
+            let bounded = most <= Some(2 * (config.origins + 1) + 1);
+            assert!(bounded, "invariant 9: {most:?} origins");
             let queued = link.ready.iter();
             let same = |(ticket, group): (&u64, &GroupId)| {
                 let lane = link.lanes.get(group);

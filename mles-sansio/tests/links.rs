@@ -54,14 +54,14 @@ fn said(actions: &[Action], to: u64) -> Vec<String> {
     };
     let mut said = Vec::new();
     for action in actions {
-        match action {
-            Action::Send { conn, frames } if *conn == ConnId(to) => {
-                said.extend(frames.iter().map(show));
-            }
-            Action::Replay { conn, frames } if *conn == ConnId(to) => {
-                said.extend(frames.iter().map(show));
-            }
-            _ => {}
+        if let Action::Send { conn, frames } = action
+            && *conn == ConnId(to)
+        {
+            said.extend(frames.iter().map(show));
+        } else if let Action::Replay { conn, frames } = action
+            && *conn == ConnId(to)
+        {
+            said.extend(frames.iter().map(show));
         }
     }
     said
@@ -226,6 +226,26 @@ fn a_link_opens_with_a_handshake_on_either_side() {
     let actions = node.below(2, NodeId(0xc));
     assert_eq!(said(&actions, 2), [hello(&format!("\"{B}\",\"{A}\""))]);
     assert!(actions.contains(&Action::Resume { conn: ConnId(2) }));
+}
+
+#[test]
+fn a_handshake_has_ten_seconds() {
+    // O1.8: on the side that dialed, and on the one that accepted.
+    let mut node = Linked::new(config());
+    let peer = PeerId(1);
+    let _ = node.event(Event::Peers { peers: vec![peer] });
+    let _ = node.wait(Duration::ZERO);
+    let (source, nonces) = (Source(0), NONCES);
+    for (conn, role) in [(1, Role::Dialed { peer, nonces }), (2, Role::Peer(nonces))] {
+        let conn = ConnId(conn);
+        let _ = node.event(Event::Opened { conn, role, source });
+    }
+    let closed =
+        |action: &&Action| matches!(action, Action::Close { why, .. } if why.code() == 4003);
+    let actions = node.wait(Duration::from_millis(9_999));
+    assert_eq!(actions.iter().filter(closed).count(), 0);
+    let actions = node.wait(Duration::from_millis(1));
+    assert_eq!(actions.iter().filter(closed).count(), 2);
 }
 
 #[test]

@@ -23,6 +23,8 @@ struct World {
     /// network may forget, but repeats nothing.
     history_bytes: u64,
     origins: usize,
+    /// The largest payload that each node takes from others.
+    maxes: Vec<u64>,
     /// How long interest lingers, in milliseconds.
     linger: u64,
     /// How far each clock is ahead, in seconds.
@@ -45,9 +47,20 @@ enum Step {
         uid: u8,
         channel: u8,
     },
+    /// Some messages, so much longer than they have to be.
     Say {
         client: u8,
         count: u8,
+        more: u8,
+    },
+    /// A node may dial only these of its peers from now on, until all heals.
+    Peers {
+        host: u8,
+        list: Vec<u8>,
+    },
+    /// A node closes all that it has, and is started again.
+    Shutdown {
+        host: u8,
     },
     Part {
         client: u8,
@@ -94,9 +107,13 @@ fn worlds() -> impl Strategy<Value = World> {
         let origins = prop_oneof![1 => Just(2), 7 => Just(256)];
         let linger = prop_oneof![Just(0), Just(1_000), Just(600_000)];
         let offsets = proptest::collection::vec(-250..250_i64, count);
+        let max = prop_oneof![9 => Just(16 << 20), 1 => Just(40_u64)];
+        let maxes = proptest::collection::vec(max, count);
         let bounds = (limits, link_bytes, history_bytes, origins, linger);
-        (lists, bounds, offsets, any::<u8>()).prop_map(|(lists, bounds, offsets, seed)| World {
+        let clocks = (offsets, any::<u8>());
+        (lists, bounds, maxes, clocks).prop_map(|(lists, bounds, maxes, (offsets, seed))| World {
             lists,
+            maxes,
             limits: bounds.0,
             link_bytes: bounds.1,
             history_bytes: bounds.2,
@@ -114,7 +131,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (0..3_000_u16).prop_map(|millis| Step::Wait { millis }),
         4 => (any::<u8>(), 0..3_u8, 0..3_u8)
             .prop_map(|(host, uid, channel)| Step::Join { host, uid, channel }),
-        8 => (any::<u8>(), 1..4_u8).prop_map(|(client, count)| Step::Say { client, count }),
+        8 => (any::<u8>(), 1..4_u8, prop_oneof![3 => Just(0), 1 => Just(100_u8)])
+            .prop_map(|(client, count, more)| Step::Say { client, count, more }),
+        1 => (any::<u8>(), proptest::collection::vec(any::<u8>(), 0..3))
+            .prop_map(|(host, list)| Step::Peers { host, list }),
+        1 => any::<u8>().prop_map(|host| Step::Shutdown { host }),
         2 => any::<u8>().prop_map(|client| Step::Part { client }),
         2 => any::<u8>().prop_map(|wire| Step::Cut { wire }),
         2 => (any::<u8>(), any::<bool>()).prop_map(|(wire, side)| Step::Stall { wire, side }),
@@ -143,6 +164,7 @@ impl Run {
                 open: true,
                 link_bytes: world.link_bytes,
                 origins: world.origins,
+                max_payload: world.maxes[host],
                 linger: Duration::from_millis(world.linger),
                 ..peering::Config::default()
             };
@@ -179,6 +201,22 @@ impl Run {
     fn step(&mut self, step: &Step) {
         let hosts = self.net.hosts.len();
         match *step {
+            Step::Peers { host, ref list } => {
+                let host = usize::from(host) % hosts;
+                // Some of them, in another order: others would connect what is apart in the end.
+                let all = &self.world.lists[host];
+                let picks = list.iter().filter(|_| !all.is_empty());
+                let mut list: Vec<usize> = picks
+                    .map(|pick| all[usize::from(*pick) % all.len()])
+                    .collect();
+                let mut known = BTreeSet::new();
+                list.retain(|peer| known.insert(*peer));
+                self.net.peers(host, &list);
+            }
+            Step::Shutdown { host } => {
+                self.net.event(usize::from(host) % hosts, Event::Shutdown);
+                self.step(&Step::Restart { host });
+            }
             Step::Run { count, order } => {
                 for turn in 0..u64::from(count) {
                     let draw = Seed([order as u8; 32]).block("run", u64::from(order) << 8 | turn);
@@ -196,14 +234,19 @@ impl Run {
                 let (uid, channel) = (format!("u{uid}"), format!("c{channel}"));
                 self.net.join(host, &uid, &channel);
             }
-            Step::Say { client, count } => {
+            Step::Say {
+                client,
+                count,
+                more,
+            } => {
                 let Some(client) = self.client(client) else {
                     return;
                 };
                 for _ in 0..count {
                     let number = self.numbers.entry(client).or_default();
                     *number += 1;
-                    let payload = format!("m {client} {number}");
+                    let more = " ".repeat(usize::from(more));
+                    let payload = format!("m {client} {number}{more}");
                     self.net.say(client, Frame::text(payload));
                 }
             }
@@ -301,6 +344,9 @@ impl Run {
     /// Everything heals, and time passes.
     fn heal(&mut self) {
         self.step(&Step::Heal);
+        for (host, list) in self.world.lists.iter().enumerate() {
+            self.net.peers(host, list);
+        }
         let until = self.net.time + 400_000_000;
         let mut draw = 0;
         while self.net.time < until {
@@ -397,7 +443,7 @@ impl Run {
                 };
                 let (sender, count) = text.split_once(' ').expect("two numbers");
                 let sender: usize = sender.parse().expect("a number");
-                let count: u32 = count.parse().expect("a number");
+                let count: u32 = count.trim_end().parse().expect("a number");
                 prop_assert!(sender != number, "P1: client {number} gets its own");
                 let before = last.insert(sender, count).unwrap_or(0);
                 prop_assert!(
@@ -450,6 +496,7 @@ impl Run {
                 .map(|host| (*host, self.net.history(*host, channel)))
                 .collect();
             let limit = self.world.limits.iter().min().copied().unwrap_or(0);
+            let max = self.world.maxes.iter().min().copied().unwrap_or(0);
             for entry in accepted.values() {
                 // Whether it is among the newest of all that were ever accepted.
                 let announces = |entry: &Entry| !entry.frame.payload.starts_with(b"m ");
@@ -462,7 +509,8 @@ impl Run {
                     count += 1;
                     latest &= other.uid != entry.uid;
                 }
-                if count >= limit || announces(entry) && !latest {
+                let large = entry.frame.payload.len() as u64 > max;
+                if count >= limit || announces(entry) && !latest || large {
                     continue;
                 }
                 let have =
@@ -500,7 +548,7 @@ impl Run {
 }
 
 /// The story of the last run that failed goes to the file that `MLES_NET_LOG` names.
-fn live(world: &World, steps: &[Step]) -> Result<(), TestCaseError> {
+fn live(world: &World, steps: &[Step]) -> Result<u128, TestCaseError> {
     let mut run = Run::new(world);
     let file = std::env::var_os("MLES_NET_LOG");
     if file.is_some() {
@@ -513,7 +561,7 @@ fn live(world: &World, steps: &[Step]) -> Result<(), TestCaseError> {
         run.step(step);
     }
     run.heal();
-    let result = run.check();
+    let result = run.check().map(|()| run.net.hash());
     if let Some(log) = run.net.log.take()
         && let Some(file) = file
         && result.is_err()
@@ -528,5 +576,11 @@ proptest! {
     #[test]
     fn a_network_keeps_its_promises(world in worlds(), steps in steps()) {
         live(&world, &steps)?;
+    }
+
+    /// P8.
+    #[test]
+    fn the_same_history_has_the_same_end(world in worlds(), steps in steps()) {
+        prop_assert_eq!(live(&world, &steps)?, live(&world, &steps)?);
     }
 }

@@ -175,6 +175,17 @@ impl Lane {
         (&self.told, self.from, &self.kept).hash(state);
     }
 
+    #[cfg(debug_assertions)]
+    pub(crate) fn kept_entries(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Origins of which it knows what the other has.
+    #[cfg(debug_assertions)]
+    pub(crate) fn origins(&self) -> usize {
+        self.told.len()
+    }
+
     /// What is kept here beside the history costs.
     pub(crate) fn kept(&self) -> u64 {
         self.kept_cost

@@ -52,7 +52,7 @@ FAULTS = [
     ("of an origin that was forgotten all is news (S2.2)", SEEN,
      "self.floor = self.floor.max(ts);", "", "rejects_links"),
     ("the first number after forgetting is 1 (S2.3)", CHANNEL,
-     "self.seq_floor = self.seq_floor.max(channel.seq);", "", "links"),
+     "self.seq_floor = self.seq_floor.max(channel.seq);", "", "link_rules"),
     ("time goes back after forgetting (S2.3)", CHANNEL,
      "self.ts_floor = self.ts_floor.max(channel.own_ts);", "", "link_rules"),
     ("time stamps are those of the clock alone (M3.1)", NODE,

@@ -69,8 +69,6 @@ pub enum Violation {
     LinkFrame,
     /// A uid that is not that of the handshake (F1.4).
     LinkUid,
-    /// A message's header without its payload (F1.3).
-    LinkPayload,
     /// A payload above the bound that the handshake gave (F1.5).
     LinkPayloadTooBig,
     /// A time stamp far ahead of the sender's own clock (F1.6).
@@ -81,7 +79,7 @@ pub enum Violation {
 
 impl Violation {
     /// All violations, in order.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 35] = [
         Self::Protocol,
         Self::NotUtf8,
         Self::MessageTooBig,
@@ -114,7 +112,6 @@ impl Violation {
         Self::TooManyLinks,
         Self::LinkFrame,
         Self::LinkUid,
-        Self::LinkPayload,
         Self::LinkPayloadTooBig,
         Self::LinkTime,
         Self::LinkFlood,
@@ -150,7 +147,6 @@ impl Violation {
             | Self::PathTooLong => 4011,
             Self::LinkFrame
             | Self::LinkUid
-            | Self::LinkPayload
             | Self::LinkPayloadTooBig
             | Self::LinkTime => 4012,
         }
@@ -198,7 +194,6 @@ impl Violation {
             Self::TooManyLinks => "no room for one more link",
             Self::LinkFrame => "a frame that may not be sent here",
             Self::LinkUid => "uid is not that of the handshake",
-            Self::LinkPayload => "header without its payload",
             Self::LinkPayloadTooBig => "payload above the max of the handshake",
             Self::LinkTime => "time stamp more than two hours ahead of your own clock",
             Self::LinkFlood => "too many joins that had to be refused",

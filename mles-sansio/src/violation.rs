@@ -145,10 +145,7 @@ impl Violation {
             | Self::PeerClockBehind
             | Self::PeerClockAhead
             | Self::PathTooLong => 4011,
-            Self::LinkFrame
-            | Self::LinkUid
-            | Self::LinkPayloadTooBig
-            | Self::LinkTime => 4012,
+            Self::LinkFrame | Self::LinkUid | Self::LinkPayloadTooBig | Self::LinkTime => 4012,
         }
     }
 

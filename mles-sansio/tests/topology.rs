@@ -376,5 +376,5 @@ fn four_nodes_lose_a_link() {
 #[test]
 #[ignore = "takes minutes"]
 fn three_nodes() {
-    explore_all("three nodes", &worlds(3, &lists(3, 2)), 0, 60_000);
+    explore_all("three nodes", &worlds(3, &lists(3, 2)), 0, 20_000);
 }

@@ -17,7 +17,9 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CORE = "mles-sansio/src/"
-FLOW, LANE, TREE = CORE + "peering/flow.rs", CORE + "peering/lane.rs", CORE + "peering/tree.rs"
+LANE, TREE = CORE + "peering/lane.rs", CORE + "peering/tree.rs"
+INCOMING, OUTGOING = CORE + "peering/incoming.rs", CORE + "peering/outgoing.rs"
+CHANNELS, INTEREST = CORE + "peering/channels.rs", CORE + "peering/interest.rs"
 SEEN, SEEK, LINK = CORE + "peering/seen.rs", CORE + "peering/seek.rs", CORE + "peering/link.rs"
 HANDSHAKE = CORE + "peering/handshake.rs"
 CHANNEL, NODE, JOIN = CORE + "channel.rs", CORE + "node.rs", CORE + "join.rs"
@@ -43,9 +45,9 @@ FAULTS = [
      "link.owe(Control::Echo);", "", "peering"),
     ("the former upstream is not turned (G1.3)", TREE,
      "self.turn(now, former);", "let _ = former;", "peering"),
-    ("frames count while turning (G1.4)", FLOW,
+    ("frames count while turning (G1.4)", INCOMING,
      "_ if turning => {} // G1.4", "_ if false && turning => {}", "network"),
-    ("messages are not passed on (S1.2)", FLOW,
+    ("messages are not passed on (S1.2)", INCOMING,
      "self.forward(group, &entry, Some(conn), &dropped);", "", "network"),
     ("a message is accepted twice (S1.1)", SEEN,
      "Some(newest) => seq <= newest.seq,", "Some(_) => false,", "network"),
@@ -62,15 +64,15 @@ FAULTS = [
     ("messages count before the reply (C1.5)", LANE,
      "Phase::Asking | Phase::AwaitReply | Phase::Refused { .. } => false,",
      "Phase::Asking | Phase::AwaitReply | Phase::Refused { .. } => true,", "link_rules"),
-    ("a reply is taken while none is outstanding (C1.5)", FLOW,
+    ("a reply is taken while none is outstanding (C1.5)", CHANNELS,
      "lane.filter(|(_, lane)| lane.phase == Phase::AwaitReply)", "lane.filter(|_| true)", "rejects_links"),
-    ("a channel is left before it is done (C1.7)", FLOW,
+    ("a channel is left before it is done (C1.7)", INTEREST,
      "*leaving = *done && !wanted", "*leaving = !wanted", "link_rules"),
-    ("a channel is left although messages wait (C1.7)", FLOW,
+    ("a channel is left although messages wait (C1.7)", OUTGOING,
      "        if more {\n            return link.wake(group);\n        }\n", "        let _ = more;\n", "link_rules"),
-    ("the max of the other is ignored (F1.5)", FLOW,
+    ("the max of the other is ignored (F1.5)", OUTGOING,
      "let fits = entry.frame.payload.len() as u64 <= link.max;", "let fits = true;", "rejects_links"),
-    ("what comes in counts as not known there (S1.5)", FLOW,
+    ("what comes in counts as not known there (S1.5)", INCOMING,
      "lane.knows(label.origin, label.seq);", "", "link_rules"),
     ("what goes out counts as not known there (S1.5)", LANE,
      "if sent {", "if false && sent {", "link_rules"),
@@ -81,7 +83,7 @@ FAULTS = [
     ("nothing that leaves the history is kept (S1.6)", LANE,
      "!matches!(self.phase, Phase::Refused { .. })", "false && !matches!(self.phase, Phase::Refused { .. })",
      "rejects_links"),
-    ("what is kept has no bound (S1.6)", FLOW,
+    ("what is kept has no bound (S1.6)", INCOMING,
      "link.kept > 0 && link.kept + entry.cost() > bound", "false", "rejects_links"),
     ("a joiner who waited gets its own announcement (W1.4)", JOIN,
      "entry.origin == node && entry.seq > own && entry.uid == uid", "false && entry.seq > own", "link_rules"),
@@ -89,11 +91,11 @@ FAULTS = [
      "self.awaited.insert(entry.order(), entry.clone());", "", "link_rules"),
     ("nobody waits for history (W1.1)", JOIN,
      "let waits = !self.is_synchronised(group);", "let waits = false;", "link_rules"),
-    ("done is not said without an upstream's (S3.2)", FLOW,
+    ("done is not said without an upstream's (S3.2)", OUTGOING,
      "synchronised || *due <= now.mono", "synchronised", "link_rules"),
-    ("channels without interest are not joined (C1.3)", FLOW,
+    ("channels without interest are not joined (C1.3)", OUTGOING,
      "if remembers || self.is_wanted(now, group) {", "if self.is_wanted(now, group) {", "link_rules"),
-    ("a number of its own that is higher is ignored (S1.4)", FLOW,
+    ("a number of its own that is higher is ignored (S1.4)", CHANNELS,
      "channel.seq = channel.seq.max(*seq);", "", "rejects_links"),
     ("a node whose numbers run out goes on (S1.4)", NODE,
      "self.renew(now);", "", "rejects_links"),

@@ -1,7 +1,8 @@
 //! Peering: the links of a node to others, and the tree that they form (spec/peering.md).
 //!
 //! `wire` has the syntax, `handshake` how a link opens, `tree` paths, rings and merging, `seek` who is
-//! dialed when, `lane` a channel on a link, `flow` what is sent there, `seen` what a node knows already.
+//! dialed when; `channels` and `lane` have a channel on a link, `interest` who wants it, `incoming` and
+//! `outgoing` what goes over links, `seen` what a node knows already.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -22,11 +23,14 @@ use self::reviews::Reviews;
 pub(crate) use self::seek::Seek;
 pub(crate) use self::seen::Seen;
 
+mod channels;
 mod config;
-mod flow;
 mod handshake;
+mod incoming;
+mod interest;
 mod lane;
 mod link;
+mod outgoing;
 mod renew;
 mod reviews;
 mod seek;

@@ -1,0 +1,208 @@
+//! Paths, rings, turns (R1, G1).
+
+use std::time::Duration;
+
+use mles_sansio::{Action, ConnId, Event, NodeId, PeerId, Role, Source};
+
+use crate::common::{self, lost};
+use crate::played::{A, B, Linked, NONCES, SECOND, config, frame, handshake, join, said};
+
+#[test]
+fn a_path_goes_down_and_a_lost_upstream_makes_a_root() {
+    // R1.2, R1.4, R1.5
+    let mut node = Linked::new(config());
+    let own = node.uid();
+    let _ = node.below(2, B);
+    let path = |path: &str| format!("{{\"uid\":\"{own}\",\"peer\":true,\"path\":[{path}]}}");
+    let actions = node.above(3, A, &[]);
+    assert_eq!(said(&actions, 2), [path(&format!("\"{A}\""))]);
+    let (root, news) = (
+        NodeId(0xd),
+        format!(
+            "{{\"uid\":\"{A}\",\"peer\":true,\"path\":[\"{}\"]}}",
+            NodeId(0xd)
+        ),
+    );
+    assert_eq!(
+        said(&node.hear(3, &news), 2),
+        [path(&format!("\"{root}\",\"{A}\""))]
+    );
+    assert_eq!(node.world.node.path(), [root, A]);
+    assert_eq!(said(&node.event(lost(3)), 2), [path("")]);
+    assert_eq!(node.world.node.upstream(), None);
+}
+
+#[test]
+fn only_the_latest_path_waits() {
+    // R1.4
+    let mut node = Linked::new(config());
+    let own = node.uid();
+    let _ = node.below(2, B);
+    let _ = node.above(3, A, &[]);
+    node.links.retain(|link| *link != 2); // This one takes nothing any more.
+    for root in 0xd..0xf {
+        let news = format!(
+            "{{\"uid\":\"{A}\",\"peer\":true,\"path\":[\"{}\"]}}",
+            NodeId(root)
+        );
+        let _ = node.hear(3, &news);
+    }
+    let conn = ConnId(2);
+    let sent = said(&node.event(Event::Replayed { conn }), 2);
+    let (root, up) = (NodeId(0xe), A);
+    assert_eq!(
+        sent,
+        [format!(
+            "{{\"uid\":\"{own}\",\"peer\":true,\"path\":[\"{root}\",\"{up}\"]}}"
+        )]
+    );
+}
+
+#[test]
+fn a_ring_is_cut_by_its_greatest() {
+    // R1.2, R1.3: this node is in the ring with A, and greater; then with one that is greater still.
+    let mut node = Linked::new(config());
+    let own = node.uid();
+    let _ = node.above(3, A, &[]);
+    let news = format!("{{\"uid\":\"{A}\",\"peer\":true,\"path\":[\"{own}\"]}}");
+    let actions = node.hear(3, &news);
+    let closed =
+        |action: &&Action| matches!(action, Action::Close { why, .. } if why.code() == 4010);
+    assert_eq!(actions.iter().filter(closed).count(), 1);
+    assert_eq!(node.world.node.upstream(), None);
+    let greater = NodeId(u128::MAX);
+    let _ = node.above(4, A, &[]);
+    let news =
+        format!("{{\"uid\":\"{A}\",\"peer\":true,\"path\":[\"{B}\",\"{own}\",\"{greater}\"]}}");
+    assert_eq!(node.hear(4, &news).iter().filter(closed).count(), 0);
+    assert_eq!(node.world.node.path(), [greater, A], "the rest of the ring");
+}
+
+#[test]
+fn a_node_turns_its_upstream_link_to_merge() {
+    // G1.1, G1.2, G1.3, G1.4
+    let mut node = Linked::new(config());
+    let own = node.uid();
+    let (first, second) = (PeerId(1), PeerId(2));
+    let peers = vec![first, second];
+    let _ = node.event(Event::Peers { peers });
+    let _ = node.wait(Duration::ZERO);
+    let nonces = NONCES;
+    let opened = |conn: u64, peer| Event::Opened {
+        conn: ConnId(conn),
+        role: Role::Dialed { peer, nonces },
+        source: Source(0),
+    };
+    let _ = node.event(opened(1, first));
+    node.links.push(1);
+    let reply = |node: &Linked, uid, path: &[NodeId]| handshake(uid, path, node.world.now.unix);
+    let answer = reply(&node, A, &[]);
+    let _ = node.event(frame(1, answer));
+    // G1.1: after 0.1 to 1 s the other peer is asked.
+    assert!(
+        !node
+            .wait(Duration::from_millis(99))
+            .contains(&Action::Dial { peer: second })
+    );
+    assert!(
+        node.wait(Duration::from_millis(901))
+            .contains(&Action::Dial { peer: second })
+    );
+    let asked = said(&node.event(opened(2, second)), 2);
+    assert!(asked[0].ends_with(",\"probe\":true}"), "O1.10");
+    // G1.2: it is in another tree, so it is dialed to stay.
+    let answer = reply(&node, B, &[]);
+    let actions = node.event(frame(2, answer.clone()));
+    assert!(actions.contains(&Action::Dial { peer: second }));
+    let asked = said(&node.event(opened(3, second)), 3);
+    assert!(!asked[0].contains("probe") && asked[0].contains(&format!("\"path\":[\"{A}\"]")));
+    // G1.3, G1.4: it becomes the upstream, and the former one is turned.
+    node.links.push(3);
+    let actions = node.event(frame(3, answer));
+    let turn = |uid: NodeId, path: &str| {
+        format!("{{\"uid\":\"{uid}\",\"peer\":true,\"path\":[{path}],\"turn\":true}}")
+    };
+    assert_eq!(said(&actions, 1), [turn(own, &format!("\"{B}\""))]);
+    assert_eq!(node.world.node.path(), [B]);
+    // Until the answer, what comes there is ignored.
+    assert_eq!(node.hear(1, &join(A, "")), []);
+    // G1.6: and no peer is asked.
+    assert!(
+        !node
+            .wait(9 * SECOND)
+            .contains(&Action::Dial { peer: first })
+    );
+    let _ = node.hear(1, &turn(A, ""));
+    assert_eq!(said(&node.hear(1, &join(A, "")), 1).len(), 1);
+    assert!(
+        node.wait(2 * SECOND)
+            .contains(&Action::Dial { peer: first }),
+        "G1.1"
+    );
+}
+
+#[test]
+fn a_turn_that_is_not_answered_ends_the_link() {
+    // G1.7
+    let mut node = Linked::new(config());
+    let _ = node.above(1, A, &[]);
+    let _ = node.above(2, B, &[]);
+    // `above` has made 2 the only peer, so the link to A was closed (U1.5); merge with B's tree by hand.
+    let peers = vec![PeerId(2), PeerId(3)];
+    let _ = node.event(Event::Peers { peers });
+    let (peer, nonces) = (PeerId(3), NONCES);
+    for conn in [3, 4] {
+        let _ = node.wait(SECOND);
+        let opened = Event::Opened {
+            conn: ConnId(conn),
+            role: Role::Dialed { peer, nonces },
+            source: Source(0),
+        };
+        let _ = node.event(opened);
+        let answer = handshake(A, &[], node.world.now.unix);
+        let _ = node.event(frame(conn, answer));
+    }
+    assert_eq!(node.world.node.upstream(), Some(A));
+    let closed = |action: &&Action| matches!(action, Action::Close { conn: ConnId(2), why } if why.code() == 4003);
+    let actions = node.wait(Duration::from_millis(59_999));
+    assert_eq!(actions.iter().filter(closed).count(), 0);
+    let actions = node.wait(Duration::from_millis(1));
+    assert_eq!(actions.iter().filter(closed).count(), 1);
+}
+
+#[test]
+fn a_turn_goes_up_to_the_old_root() {
+    // G1.5
+    let mut node = Linked::new(config());
+    let own = node.uid();
+    let _ = node.above(1, A, &[]);
+    let _ = node.below(2, B);
+    let turn = |uid: NodeId, path: &str| {
+        format!("{{\"uid\":\"{uid}\",\"peer\":true,\"path\":[{path}],\"turn\":true}}")
+    };
+    let other = NodeId(0xd);
+    let actions = node.hear(2, &turn(B, &format!("\"{other}\"")));
+    let path = format!("\"{other}\",\"{B}\"");
+    assert_eq!(said(&actions, 2), [turn(own, &path)]);
+    assert_eq!(said(&actions, 1), [turn(own, &path)]);
+    assert_eq!(node.world.node.path(), [other, B]);
+    // It is the lower end there now, as on a new link.
+    let _ = node.event(common::open(3));
+    let actions = node.event(common::header(3, "bob", "room"));
+    assert_eq!(said(&actions, 2), [join(own, &format!("\"{own}\":1"))]);
+}
+
+#[test]
+fn a_suspected_upstream_has_five_seconds() {
+    // R1.1, R1.6: a node above dials, so perhaps the upstream is dead.
+    let mut node = Linked::new(config());
+    node.answers = false;
+    let _ = node.above(1, A, &[B]);
+    let actions = node.below(2, B);
+    assert!(actions.contains(&Action::Ping { conn: ConnId(1) }));
+    let closed = |code: u16| move |action: &&Action| matches!(action, Action::Close { why, .. } if why.code() == code);
+    assert_eq!(actions.iter().filter(closed(4010)).count(), 1);
+    let actions = node.wait(5 * SECOND);
+    assert_eq!(actions.iter().filter(closed(4005)).count(), 1);
+    assert_eq!(node.world.node.upstream(), None);
+}

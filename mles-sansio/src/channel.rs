@@ -151,6 +151,8 @@ pub(crate) struct Channels {
     /// Channels of which replays hold something that the history has dropped, by the deadline of the
     /// first such replay.
     holding: BTreeSet<(Instant, GroupId)>,
+    /// Channels with members that wait for the upstream's history.
+    waiting: BTreeSet<GroupId>,
     /// What all channels cost.
     cost: u64,
     /// Sequence numbers and time stamps start above all that were given on channels forgotten since:
@@ -222,7 +224,17 @@ impl Channels {
         let channel = self.by_id.get_mut(&id)?;
         let (cost, idle) = (channel.cost(), channel.is_idle());
         let (last_ts, held) = (channel.last_ts, channel.history.held_until());
+        let waited = !channel.waiting.is_empty();
         let result = change(channel);
+        match (waited, !channel.waiting.is_empty()) {
+            (false, true) => {
+                self.waiting.insert(id);
+            }
+            (true, false) => {
+                self.waiting.remove(&id);
+            }
+            (false, false) | (true, true) => {}
+        }
         self.cost = self.cost - cost + channel.cost();
         if idle {
             self.idle.remove(&(last_ts, id));
@@ -266,8 +278,7 @@ impl Channels {
 
     /// Some channels with members that wait for history, at most so many.
     pub(crate) fn waiting(&self, most: usize) -> Vec<GroupId> {
-        let waiting = self.by_id.iter().filter(|(_, c)| !c.waiting.is_empty());
-        waiting.map(|(id, _)| *id).take(most).collect()
+        self.waiting.iter().copied().take(most).collect()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -304,7 +315,13 @@ impl Channels {
     #[cfg(debug_assertions)]
     pub(crate) fn check(&self) -> (u64, u64) {
         let (mut members, mut cost) = (0, 0);
-        for channel in self.by_id.values() {
+        for (id, channel) in &self.by_id {
+            let waits = self.waiting.contains(id);
+            assert_eq!(
+                waits,
+                !channel.waiting.is_empty(),
+                "invariant 10: who waits"
+            );
             let alive = !channel.is_idle() || !channel.history.is_empty();
             assert!(
                 alive,

@@ -2,13 +2,14 @@
 //!
 //! 1. The node's sessions are the members of its channels, each under its own uid.
 //! 2. A newcomer waits for exactly one incumbent, which knows it.
-//! 3. A channel has members or history.
+//! 3. A channel has members, history, or links on which it is joined.
 //! 4. Each state has its timer, and each timer its state.
 //! 5. What the budget counts is the sum over the channels.
 //! 6. A link is a connection, and the upstream is a link whose lower end is this node's.
 //! 7. What a link keeps is the sum over its lanes, and within its bound, or one message.
 //! 8. Lanes that may have something to send are in turn, each once.
 //! 9. A lane knows of no more origins at the other end than twice those that a channel remembers.
+//! 10. The channels with members that wait for history are known.
 
 use core::hash::Hash;
 

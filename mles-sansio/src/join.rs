@@ -17,24 +17,22 @@ use crate::violation::{Closing, Violation};
 impl Node {
     /// A connection's first frame.
     pub(crate) fn header(&mut self, now: Now, conn: ConnId, frame: &Frame) {
-        if let Ok(Header { peer: true, .. }) = header::parse(frame) {
+        let header = match header::parse(frame) {
+            Ok(header) => header,
+            Err(violation) => return self.violated(now, conn, violation),
+        };
+        if header.peer {
             let nonces = match self.conns.get(&conn) {
                 Some(Conn::AwaitHeader { nonces, .. }) => *nonces,
                 Some(_) | None => None,
             };
             return self.greeted(now, conn, nonces, frame);
         }
-        match self.admit(frame) {
-            Ok(header) => self.claim(now, conn, &header),
-            Err(violation) => self.violated(now, conn, violation),
-        }
-    }
-
-    fn admit(&self, frame: &Frame) -> Result<Header, Violation> {
-        let header = header::parse(frame)?;
         let key = self.config.key.as_ref();
-        auth::check(&header.uid, &header.channel, header.auth.as_ref(), key)?; // A2.5
-        Ok(header)
+        match auth::check(&header.uid, &header.channel, header.auth.as_ref(), key) {
+            Ok(()) => self.claim(now, conn, &header),
+            Err(violation) => self.violated(now, conn, violation), // A2.5
+        }
     }
 
     /// A good header claims a uid on a channel: it is free, or its incumbent is asked (J1.2).

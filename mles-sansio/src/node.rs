@@ -527,7 +527,10 @@ impl Node {
                 Excess::Step(Some((group, dropped))) => self.keep(group, &dropped.into()),
                 Excess::Replay(conn) => self.lag(conn, LagCause::HistoryBudget),
                 Excess::Nothing => match self.channels.waiting(1).first() {
-                    Some(&group) => self.await_no_more(now, group), // W1.5
+                    Some(&group) => {
+                        self.await_no_more(now, group); // W1.5
+                        break;
+                    }
                     None => return,
                 },
             }

@@ -14,6 +14,9 @@ use mles_sansio::{
     Nonces, Notice, Now, PeerId, Role, Seed, Source,
 };
 
+mod states;
+mod wires;
+
 /// What is on its way in one direction of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Packet {
@@ -165,35 +168,6 @@ impl Net {
         }
     }
 
-    /// What happens at once where states are counted: pings are answered, what was handed over is taken,
-    /// dials are answered. None of it decides anything.
-    fn hurry(&mut self) {
-        while let Some((host, conn)) = self.answered.pop() {
-            self.event(host, Event::Pong { conn });
-        }
-        let marked = self.wires.iter().find_map(|(id, wire)| {
-            let reached = |pipe: &Pipe| pipe.packets.front() == Some(&Packet::Mark);
-            Some((*id, wire.iter().position(reached)?))
-        });
-        if let Some((id, side)) = marked {
-            self.deliver(id, side);
-            return self.hurry();
-        }
-        if self.openings_at_once {
-            let opening = self.wires.iter().find(|(_, wire)| {
-                wire[1].fresh && matches!(wire[1].packets.front(), Some(Packet::Frame(_)))
-            });
-            if let Some((id, _)) = opening {
-                let id = *id;
-                self.deliver_one(id, 1);
-                return self.hurry();
-            }
-        }
-        if let Some((host, peer)) = self.dials().first().copied() {
-            self.connect(host, peer, true);
-        }
-    }
-
     fn host(&mut self, host: usize) -> &mut Host {
         let host = Rc::make_mut(&mut self.hosts[host]);
         host.digest.set(None);
@@ -203,10 +177,6 @@ impl Net {
     /// Sets the clock of a host, in microseconds ahead of the network's.
     pub(crate) fn set_clock(&mut self, host: usize, offset: i64) {
         self.host(host).offset = offset;
-    }
-
-    fn wire_mut(&mut self, id: usize) -> Option<&mut Wire> {
-        self.wires.get_mut(&id).map(Rc::make_mut)
     }
 
     fn execute(&mut self, host: usize, action: Action) {
@@ -291,63 +261,6 @@ impl Net {
         }
     }
 
-    fn find(&self, party: Party) -> Option<(usize, usize)> {
-        self.wires.iter().find_map(|(id, wire)| {
-            let side = wire.iter().position(|pipe| pipe.to == party)?;
-            Some((*id, side))
-        })
-    }
-
-    fn pipe_to(&mut self, party: Party) -> Option<&mut Pipe> {
-        let (wire, side) = self.find(party)?;
-        Some(&mut self.wire_mut(wire)?[side])
-    }
-
-    fn pipe_from(&mut self, party: Party) -> Option<&mut Pipe> {
-        let (wire, side) = self.find(party)?;
-        Some(&mut self.wire_mut(wire)?[1 - side])
-    }
-
-    fn push(&mut self, host: usize, conn: ConnId, packets: impl IntoIterator<Item = Packet>) {
-        if let Some(pipe) = self.pipe_from(Party::Node(host, conn))
-            && !pipe.deaf
-        {
-            pipe.packets.extend(packets);
-        }
-    }
-
-    /// An id for a connection with the other; where ids come back, those of a pair are of their own.
-    fn conn(&mut self, host: usize, other: usize, dialed: bool) -> ConnId {
-        if !self.reuse {
-            let next = &mut self.host(host).next_conn;
-            *next += 1;
-            return ConnId(*next - 1);
-        }
-        let class = 1000 * (2 * other as u64 + u64::from(dialed));
-        let used = |id: u64| self.find(Party::Node(host, ConnId(id))).is_some();
-        let free = (class..).find(|id| !used(*id));
-        ConnId(free.expect("a number"))
-    }
-
-    fn wire(&mut self, parties: [Party; 2], first: usize) -> usize {
-        let id = match self.reuse {
-            true => (first..)
-                .find(|id| !self.wires.contains_key(id))
-                .expect("a number"),
-            false => self.next_wire,
-        };
-        self.next_wire += 1;
-        let wire = parties.map(|to| Pipe {
-            to,
-            packets: VecDeque::new(),
-            fresh: true,
-            held: false,
-            deaf: false,
-        });
-        self.wires.insert(id, Rc::new(wire));
-        id
-    }
-
     /// The network answers a dial. If the other is not there, or `works` is false, it fails.
     pub(crate) fn connect(&mut self, host: usize, peer: PeerId, works: bool) {
         self.host(host).dials.remove(&peer);
@@ -414,15 +327,6 @@ impl Net {
         }
     }
 
-    /// The connection breaks: both ends hear of it, what was under way is gone.
-    pub(crate) fn cut(&mut self, wire: usize) {
-        if let Some(wire) = self.wire_mut(wire) {
-            for pipe in wire {
-                pipe.packets = [Packet::Lost].into();
-            }
-        }
-    }
-
     /// A host stops at once, and comes back empty, with another uid.
     pub(crate) fn restart(&mut self, host: usize, seed: &Seed, peers: &[usize]) {
         let wires: Vec<usize> = self
@@ -449,107 +353,6 @@ impl Net {
         host_state.groups.clear();
         host_state.dials.clear();
         self.peers(host, peers);
-    }
-
-    /// Directions of connections that have something to deliver.
-    pub(crate) fn deliverable(&self) -> Vec<(usize, usize)> {
-        let mut all = Vec::new();
-        for (id, wire) in &self.wires {
-            for (side, pipe) in wire.iter().enumerate() {
-                let held = pipe.held && matches!(pipe.packets.front(), Some(Packet::Frame(_)));
-                if !pipe.packets.is_empty() && !held {
-                    all.push((*id, side));
-                }
-            }
-        }
-        all
-    }
-
-    /// Delivers the next packet of a direction.
-    pub(crate) fn deliver(&mut self, id: usize, side: usize) {
-        self.deliver_one(id, side);
-        if self.reuse {
-            self.hurry();
-        }
-    }
-
-    fn deliver_one(&mut self, id: usize, side: usize) {
-        let Some(wire) = self.wire_mut(id) else {
-            return;
-        };
-        let Some(packet) = wire[side].packets.pop_front() else {
-            return;
-        };
-        let (to, from) = (wire[side].to, wire[1 - side].to);
-        let deaf = wire[side].deaf;
-        if packet == Packet::Mark {
-            if let Party::Node(host, conn) = from
-                && !wire[1 - side].deaf
-            {
-                self.event(host, Event::Replayed { conn });
-            }
-            return; // Nothing else has changed.
-        }
-        if deaf {
-            return self.bury(id, side, &packet);
-        }
-        match to {
-            Party::Client(client) => match packet {
-                Packet::Frame(frame) => self.clients[client].received.push(frame),
-                Packet::Ping => {
-                    if let Some(pipe) = self.pipe_from(to) {
-                        pipe.packets.push_back(Packet::Pong);
-                    }
-                }
-                Packet::Close(code) => {
-                    self.clients[client].code = Some(code);
-                    self.clients[client].wire = None;
-                    self.wires.remove(&id);
-                }
-                Packet::Lost => {
-                    wire[side].deaf = true;
-                    self.clients[client].wire = None;
-                    self.bury(id, side, &Packet::Lost);
-                }
-                Packet::Pong | Packet::Mark => {}
-            },
-            Party::Node(host, conn) => match packet {
-                Packet::Frame(frame) => {
-                    wire[side].held = std::mem::take(&mut wire[side].fresh);
-                    self.event(host, Event::Frame { conn, frame });
-                }
-                Packet::Ping => {
-                    self.push(host, conn, [Packet::Pong]);
-                    self.event(host, Event::Heard { conn });
-                }
-                Packet::Pong => self.event(host, Event::Pong { conn }),
-                Packet::Close(code) => {
-                    let how = Ending::CloseFrame(code);
-                    self.event(host, Event::Closed { conn, how });
-                    self.wires.remove(&id);
-                }
-                Packet::Lost => {
-                    wire[side].deaf = true;
-                    let how = Ending::Lost;
-                    self.leave_all(host, conn);
-                    self.event(host, Event::Closed { conn, how });
-                    self.bury(id, side, &Packet::Lost);
-                }
-                Packet::Mark => {}
-            },
-        }
-    }
-
-    /// A connection is gone when both ends have forgotten it.
-    fn bury(&mut self, id: usize, side: usize, packet: &Packet) {
-        let ended = matches!(packet, Packet::Lost | Packet::Close(_));
-        if let Some(wire) = self.wires.get(&id)
-            && ended
-            && wire[side].deaf
-            && wire[1 - side].deaf
-        {
-            self.wires.remove(&id);
-        }
     }
 
     /// Hosts whose timer is due.
@@ -625,46 +428,5 @@ impl Net {
 
     pub(crate) fn history(&self, host: usize, channel: &str) -> Vec<Entry> {
         self.hosts[host].node.history(channel).cloned().collect()
-    }
-
-    pub(crate) fn hash(&self) -> u128 {
-        let mut hasher = siphasher::sip128::SipHasher24::new();
-        for host in 0..self.hosts.len() {
-            let state = &self.hosts[host];
-            state.digest(self.now(host)).hash(&mut hasher);
-            state.dials.hash(&mut hasher);
-        }
-        for (id, wire) in &self.wires {
-            id.hash(&mut hasher);
-            for pipe in wire.iter() {
-                (pipe.to, pipe.held, pipe.deaf, pipe.fresh).hash(&mut hasher);
-            }
-            wire[0].packets.hash(&mut hasher);
-            // Of an opening on its way the path decides nothing: only the reply's does (G1.3, R1.1).
-            match (wire[1].fresh, wire[1].packets.front()) {
-                (true, Some(Packet::Frame(frame))) => {
-                    frame
-                        .payload
-                        .ends_with(b"\"probe\":true}")
-                        .hash(&mut hasher);
-                    let rest = wire[1].packets.iter().skip(1);
-                    rest.for_each(|packet| packet.hash(&mut hasher));
-                }
-                _ => wire[1].packets.hash(&mut hasher),
-            }
-        }
-        for client in &self.clients {
-            (client.wire, &client.received).hash(&mut hasher);
-        }
-        use siphasher::sip128::Hasher128;
-        hasher.finish128().as_u128()
-    }
-}
-
-impl Host {
-    fn digest(&self, now: Now) -> u128 {
-        let digest = self.digest.get().unwrap_or_else(|| self.node.digest(now));
-        self.digest.set(Some(digest));
-        digest
     }
 }

@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 
-use crate::event::{ConnId, Entry, Name, PeerId};
+use crate::event::{BridgeId, ConnId, DialId, Entry, Name, PeerId};
 use crate::frame::{Frame, Frames};
 use crate::notice::Notice;
 use crate::violation::Closing;
@@ -97,6 +97,17 @@ pub enum Action {
     Dial {
         /// Whom.
         peer: PeerId,
+    },
+    /// Open a connection to a server that knows no peering: TLS, then a WebSocket with the subprotocol
+    /// and without a nonce. It is to be reported as lost when written bytes are not acknowledged within 10 s,
+    /// and when the other end is silent and its host does not answer TCP's keep-alive. Answered once, by
+    /// [`Event::Opened`](crate::Event::Opened) with [`Role::Bridged`](crate::Role::Bridged), or by
+    /// [`Event::BridgeFailed`](crate::Event::BridgeFailed).
+    DialBridge {
+        /// Which server.
+        bridge: BridgeId,
+        /// The name of this request.
+        dial: DialId,
     },
     /// Something to log or to count.
     Notice(Notice),

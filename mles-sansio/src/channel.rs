@@ -37,6 +37,8 @@ pub(crate) struct Channel {
     pub(crate) seen: Seen,
     /// Links on which it is joined, or is to be.
     pub(crate) links: Vec<ConnId>,
+    /// Bridges that have it at their other end.
+    pub(crate) bridges: u32,
     /// Interest that has ended lingers until then (C1.2).
     pub(crate) wanted_until: Option<Instant>,
     /// Members that wait for the upstream's history (W1.1).
@@ -71,7 +73,7 @@ impl Channel {
     }
 
     fn is_idle(&self) -> bool {
-        self.members.is_empty() && self.links.is_empty()
+        self.members.is_empty() && self.links.is_empty() && self.bridges == 0
     }
 
     /// What it costs without any history (M3.5).
@@ -189,6 +191,7 @@ impl Channels {
             own_ts: self.ts_floor,
             seen: Seen::default(),
             links: Vec::new(),
+            bridges: 0,
             wanted_until: None,
             waiting: BTreeSet::new(),
             awaited: BTreeMap::new(),
@@ -379,7 +382,13 @@ impl Hash for Channels {
                 channel.own_ts,
             )
                 .hash(state);
-            (&channel.seen, &channel.links, &channel.waiting).hash(state);
+            (
+                &channel.seen,
+                &channel.links,
+                channel.bridges,
+                &channel.waiting,
+            )
+                .hash(state);
             channel.awaited.hash(state);
         }
         (self.next_id, self.seq_floor, self.ts_floor).hash(state);

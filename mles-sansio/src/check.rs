@@ -10,6 +10,7 @@
 //! 8. Lanes that may have something to send are in turn, each once.
 //! 9. A lane knows of no more origins at the other end than twice those that a channel remembers.
 //! 10. The channels with members that wait for history are known.
+//! 11. The connections of a bridge are connections, and its dials are counted.
 
 use core::hash::Hash;
 
@@ -24,7 +25,8 @@ use crate::timer::Timer;
 
 impl Node {
     /// A canonical hash of all protocol state: two nodes with the same digest do the same on the same
-    /// events. Deadlines count relative to `now`; statistics and settings are not in it.
+    /// events. Deadlines count relative to `now`; statistics and settings are not in it, and what bridges
+    /// remember of the other end neither: it does not tell nodes with bridges apart.
     #[must_use]
     pub fn digest(&self, now: Now) -> u128 {
         let mut hasher = SipHasher24::new();
@@ -40,6 +42,7 @@ impl Node {
                     (3, waiting.peer, waiting.nonces, waiting.probe, left).hash(&mut hasher);
                 }
                 Conn::Link => 4.hash(&mut hasher),
+                Conn::Bridge(key) => (5, key).hash(&mut hasher),
                 Conn::AwaitIncumbent(waiting) => {
                     let left = ahead(waiting.deadline, now.mono);
                     (1, waiting.group, &waiting.uid, left, waiting.alive).hash(&mut hasher);
@@ -87,6 +90,7 @@ impl Node {
                     timers += 1;
                     assert!(self.peering.links.contains_key(&conn), "invariant 6");
                 }
+                Conn::Bridge(_) => {}
                 Conn::AwaitIncumbent(waiting) => {
                     timers += 1;
                     let channel = self.channels.get(waiting.group);
@@ -109,6 +113,7 @@ impl Node {
         }
         assert_eq!(sessions, self.stats.sessions, "invariant 1: sessions");
         self.peering.check(&self.conns, &self.config.peering);
+        self.bridges.check(&self.conns);
         let (members, cost) = self.channels.check();
         assert_eq!(sessions, members, "invariant 1: members");
         assert_eq!(cost, self.channels.cost(), "invariant 5");
@@ -120,7 +125,10 @@ impl Node {
             .count();
         assert_eq!(
             armed,
-            timers + usize::from(self.expiry.is_some()) + self.peering.timers(),
+            timers
+                + usize::from(self.expiry.is_some())
+                + self.peering.timers()
+                + self.bridges.timers(),
             "invariant 4"
         );
     }

@@ -1,8 +1,10 @@
 //! What a node is told once, when it is made.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::auth::Key;
+use crate::event::Name;
 use crate::peering;
 
 /// The settings of a [`Node`](crate::Node). [`Config::default`] is the protocol's (section "Limits").
@@ -30,6 +32,11 @@ pub struct Config {
     pub store_history: bool,
     /// How it peers with other nodes.
     pub peering: peering::Config,
+    /// Servers that know no peering and that this node is a client of on every channel that is wanted here,
+    /// by their addresses: an address is the uid of what comes from there (B1.1, B1.5).
+    pub bridges: Vec<Name>,
+    /// Channels that are bridged to each of them at once (B1.2).
+    pub bridge_channels: usize,
 }
 
 impl Default for Config {
@@ -46,6 +53,8 @@ impl Default for Config {
             replay_timeout: Duration::from_secs(60),
             store_history: false,
             peering: peering::Config::default(),
+            bridges: Vec::new(),
+            bridge_channels: 256,
         }
     }
 }

@@ -5,7 +5,7 @@
 use core::fmt;
 
 use crate::action::Action;
-use crate::event::{ConnId, Ending, Entry, Event, PeerId, Role};
+use crate::event::{BridgeId, ConnId, DialId, Ending, Entry, Event, PeerId, Role};
 use crate::frame::{Frame, Frames, Kind};
 use crate::notice::Notice;
 use crate::timer::Timer;
@@ -22,6 +22,18 @@ impl fmt::Display for ConnId {
 impl fmt::Display for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "p{}", self.0)
+    }
+}
+
+impl fmt::Display for BridgeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bridge {}", self.0)
+    }
+}
+
+impl fmt::Display for DialId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "dial {}", self.0)
     }
 }
 
@@ -74,6 +86,7 @@ impl fmt::Display for Event {
                 Role::Accepted => write!(f, "opened {conn}"),
                 Role::Peer(_) => write!(f, "opened {conn} by a peer"),
                 Role::Dialed { peer, .. } => write!(f, "opened {conn} to {peer}"),
+                Role::Bridged { dial } => write!(f, "opened {conn} for {dial}"),
             },
             Self::Frame { conn, frame } => write!(f, "frame {conn} {frame}"),
             Self::Heard { conn } => write!(f, "heard {conn}"),
@@ -97,6 +110,7 @@ impl fmt::Display for Event {
                 peers.iter().try_for_each(|peer| write!(f, " {peer}"))
             }
             Self::DialFailed { peer, why } => write!(f, "dial failed {peer} {why:?}"),
+            Self::BridgeFailed { dial, why } => write!(f, "{dial} failed {why:?}"),
             Self::Shutdown => f.write_str("shutdown"),
         }
     }
@@ -131,6 +145,7 @@ impl fmt::Display for Action {
             Self::Close { conn, why } => write!(f, "close {conn}: {} {}", why.code(), why.reason()),
             Self::StoreHistory { channel, entry } => write!(f, "store {channel}: {entry}"),
             Self::Dial { peer } => write!(f, "dial {peer}"),
+            Self::DialBridge { bridge, dial } => write!(f, "{dial} to {bridge}"),
             Self::Notice(notice) => write!(f, "notice {notice}"),
         }
     }
@@ -158,6 +173,9 @@ impl fmt::Display for Notice {
                 upstream,
             } => write!(f, "{conn} ends the link {}: {node}", side(*upstream)),
             Self::PeerTrouble { peer, trouble } => write!(f, "peer {peer}: {trouble}"),
+            Self::Bridged { bridge } => write!(f, "{bridge} stands"),
+            Self::Unbridged { bridge } => write!(f, "{bridge} is down"),
+            Self::BridgeTrouble { bridge, trouble } => write!(f, "{bridge}: {trouble}"),
             Self::Root { root, hops } => write!(f, "root is {root}, {hops} links away"),
             Self::NotRestored { reason } => write!(f, "entry not restored: {reason}"),
             Self::Breach { rule } => write!(f, "runtime broke the contract: {rule}"),
@@ -176,6 +194,7 @@ impl fmt::Display for Timer {
             Self::Turn(conn) => write!(f, "turn of {conn}"),
             Self::Dial => f.write_str("dial"),
             Self::Review => f.write_str("review"),
+            Self::Bridge(bridge, group) => write!(f, "{bridge} on g{}", group.0),
             Self::Expiry => f.write_str("expiry"),
             Self::Relief => f.write_str("relief"),
         }

@@ -35,6 +35,11 @@ pub enum Role {
         /// The nonces of the two ends.
         nonces: Nonces,
     },
+    /// This end dialed, because of [`Action::DialBridge`](crate::Action::DialBridge).
+    Bridged {
+        /// What was asked for.
+        dial: DialId,
+    },
 }
 
 /// Why a connection to a peer could not be had.
@@ -53,6 +58,15 @@ pub enum DialFault {
 /// An entry of the list of peers, named by the runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub u32);
+
+/// A server that knows no peering and that the node is bridged to: its place in
+/// [`Config::bridges`](crate::Config::bridges).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BridgeId(pub u32);
+
+/// One request for a connection to such a server; named by the node, and never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DialId(pub u64);
 
 /// What the two ends of a connection between nodes drew for it, and said in the header `Mles-Nonce`
 /// of request and response: 128 random bits each, as 32 lower-case hexadecimal digits (O1.1).
@@ -190,6 +204,13 @@ pub enum Event {
         /// Whom.
         peer: PeerId,
         /// What was in the way.
+        why: DialFault,
+    },
+    /// What [`Action::DialBridge`](crate::Action::DialBridge) asked for could not be had.
+    BridgeFailed {
+        /// What was asked for.
+        dial: DialId,
+        /// What was in the way; never [`DialFault::NoPeering`].
         why: DialFault,
     },
     /// The server is to stop: every session is closed with 1012, and so is who still comes.

@@ -279,6 +279,11 @@ impl History {
         merged(self.messages.iter(), self.announcements.iter())
     }
 
+    /// Whether it has an announcement of this uid.
+    pub(crate) fn announces(&self, uid: &str) -> bool {
+        self.announcements.iter().any(|it| *it.entry.uid == *uid)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.messages.is_empty() && self.announcements.is_empty()
     }

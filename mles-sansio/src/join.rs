@@ -4,10 +4,11 @@
 use crate::action::{Action, GroupId};
 use crate::auth;
 use crate::channel::Member;
+use crate::client::Goodbye;
 use crate::event::{ConnId, Entry, Name};
 use crate::frame::Frame;
 use crate::header::{self, Header};
-use crate::node::Node;
+use crate::node::{Node, Sender};
 use crate::notice::Notice;
 use crate::session::{AwaitIncumbent, Conn, Flow, Session};
 use crate::time::Now;
@@ -114,7 +115,7 @@ impl Node {
             group,
             uid.clone(),
             header::announcement(uid, channel),
-            conn,
+            Sender::Session(conn),
         ); // J3.3, J3.5
         self.emit(Action::Resume { conn });
         self.notice(Notice::Joined {
@@ -205,6 +206,7 @@ impl Node {
     /// Ends a connection for what it did.
     pub(crate) fn violated(&mut self, now: Now, conn: ConnId, violation: Violation) {
         self.stats.violations += 1;
+        self.bridge_refuses(conn, violation);
         self.notice(Notice::Violated { conn, violation });
         self.close(now, conn, Closing::Violation(violation));
     }
@@ -230,6 +232,7 @@ impl Node {
             Some(Conn::Joined(_)) => self.leave(now, conn),
             Some(Conn::AwaitReply(_)) => self.seek_ended(now, conn),
             Some(Conn::Link) => self.unlink(now, conn),
+            Some(Conn::Bridge(_)) => self.bridge_lost(now, conn, Goodbye::Lost),
             None => {}
         }
     }
@@ -309,7 +312,8 @@ impl Node {
             Conn::AwaitHeader { .. }
             | Conn::AwaitIncumbent(_)
             | Conn::AwaitReply(_)
-            | Conn::Link => None,
+            | Conn::Link
+            | Conn::Bridge(_) => None,
         }
     }
 
@@ -319,7 +323,8 @@ impl Node {
             Conn::AwaitHeader { .. }
             | Conn::AwaitIncumbent(_)
             | Conn::AwaitReply(_)
-            | Conn::Link => None,
+            | Conn::Link
+            | Conn::Bridge(_) => None,
         }
     }
 }

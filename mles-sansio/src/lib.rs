@@ -118,6 +118,7 @@ extern crate alloc;
 
 mod action;
 pub mod auth;
+mod bridge;
 mod channel;
 mod check;
 pub mod client;
@@ -142,12 +143,13 @@ pub use action::{Action, Actions, GroupId};
 pub use auth::Key;
 pub use config::Config;
 pub use event::{
-    ConnId, DialFault, Ending, Entry, Event, Fault, Name, Nonces, PeerId, Role, Source,
+    BridgeId, ConnId, DialFault, DialId, Ending, Entry, Event, Fault, Name, Nonces, PeerId, Role,
+    Source,
 };
 pub use frame::{Frame, Frames, Kind};
 pub use header::HEADER_MAX;
 pub use node::{BATCH, Node};
-pub use notice::{LagCause, Notice, Stats, Trouble};
+pub use notice::{BridgeTrouble, LagCause, Notice, Stats, Trouble};
 pub use seed::{NodeId, Seed};
 pub use time::{Instant, Now};
 pub use timer::Timer;

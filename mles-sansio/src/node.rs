@@ -4,9 +4,11 @@
 use alloc::collections::{BTreeMap, VecDeque};
 
 use crate::action::{Action, Actions, GroupId};
+use crate::bridge::Bridges;
 use crate::channel::{Channels, Excess};
+use crate::client::Goodbye;
 use crate::config::Config;
-use crate::event::{ConnId, Ending, Entry, Event, Fault, Name, Role};
+use crate::event::{BridgeId, ConnId, Ending, Entry, Event, Fault, Name, Role};
 use crate::frame::Frame;
 use crate::notice::{LagCause, Notice, Stats};
 use crate::peering::Peering;
@@ -36,6 +38,7 @@ pub struct Node {
     pub(crate) stopping: bool,
     pub(crate) stats: Stats,
     pub(crate) peering: Peering,
+    pub(crate) bridges: Bridges,
     queue: VecDeque<Action>,
     /// Frames that replays of this event hold.
     pub(crate) replayed: usize,
@@ -48,6 +51,7 @@ impl Node {
     /// A node with nothing on it.
     #[must_use]
     pub fn new(config: Config, seed: &Seed) -> Self {
+        let bridges = Bridges::new(seed, &config.bridges);
         Self {
             config,
             uid: NodeId::of(seed),
@@ -58,6 +62,7 @@ impl Node {
             stopping: false,
             stats: Stats::default(),
             peering: Peering::new(seed),
+            bridges,
             queue: VecDeque::new(),
             replayed: 0,
             #[cfg(debug_assertions)]
@@ -97,18 +102,23 @@ impl Node {
                 }
             }
             Event::Replayed { conn } => {
-                if self.knows(conn) {
+                if let Some(Conn::Bridge(key)) = self.conns.get(&conn) {
+                    let key = *key;
+                    self.bridge_written(now, key);
+                } else if self.knows(conn) {
                     self.end_replay(conn);
                     self.sent(conn);
                 }
             }
             Event::Peers { peers } => self.peers(now, peers),
             Event::DialFailed { peer, why } => self.dial_failed(now, peer, why),
+            Event::BridgeFailed { dial, why } => self.bridge_failed(now, dial, why),
             Event::Timeout => self.timeout(now),
             Event::Restored { channel, entry } => self.restore(now, &channel, entry),
             Event::Shutdown => self.shutdown(now),
         }
         self.keep_budget(now);
+        self.pump_bridges(now);
         self.pump(now);
         #[cfg(debug_assertions)]
         {
@@ -167,6 +177,7 @@ impl Node {
             opening: self.conns.len() as u64 - self.stats.sessions,
             channels: self.channels.len() as u64,
             history_bytes: self.channels.cost(),
+            bridge_connections: self.bridges.connections(),
             ..self.stats
         }
     }
@@ -220,6 +231,7 @@ impl Node {
             Role::Accepted => None,
             Role::Peer(nonces) => Some(nonces),
             Role::Dialed { peer, nonces } => return self.dialed(now, conn, peer, nonces),
+            Role::Bridged { dial } => return self.bridge_opened(now, conn, dial),
         };
         let deadline = now.mono + self.config.header_timeout;
         self.timers.arm(deadline, Timer::Header(conn)); // H3.1
@@ -232,6 +244,10 @@ impl Node {
             Some(Conn::AwaitHeader { .. }) => self.header(now, conn, &frame),
             Some(Conn::AwaitReply(_)) => self.replied(now, conn, &frame),
             Some(Conn::Link) => self.link_frame(now, conn, frame),
+            Some(Conn::Bridge(key)) => {
+                let key = *key;
+                self.bridge_frame(now, key, frame);
+            }
             Some(Conn::AwaitIncumbent(_)) => {
                 self.breach("after its first message a connection is not read until Resume");
             }
@@ -241,7 +257,7 @@ impl Node {
                 self.stats.messages += 1;
                 self.stats.message_bytes += frame.payload.len() as u64;
                 self.answered(conn, false);
-                self.accept(now, group, uid, frame, conn); // M1.1
+                self.accept(now, group, uid, frame, Sender::Session(conn)); // M1.1
             }
             None => self.stats.stale += 1,
         }
@@ -255,7 +271,12 @@ impl Node {
                 self.answered(conn, pong);
             }
             Some(Conn::Link) => self.link_heard(now, conn),
-            Some(Conn::AwaitHeader { .. } | Conn::AwaitIncumbent(_) | Conn::AwaitReply(_)) => {}
+            Some(
+                Conn::AwaitHeader { .. }
+                | Conn::AwaitIncumbent(_)
+                | Conn::AwaitReply(_)
+                | Conn::Bridge(_),
+            ) => {}
             None => self.stats.stale += 1,
         }
     }
@@ -263,9 +284,13 @@ impl Node {
     fn faulted(&mut self, now: Now, conn: ConnId, fault: Fault) {
         let violation = match (self.conns.get(&conn), fault) {
             (None, _) => return self.stats.stale += 1,
-            (Some(Conn::Joined(_) | Conn::Link), Fault::TooBig) => Violation::MessageTooBig, // M4.2
-            (Some(_), Fault::TooBig) => Violation::HeaderTooBig,                             // H2.1
-            (Some(Conn::Joined(_) | Conn::Link), Fault::NotUtf8) => Violation::NotUtf8,
+            (Some(Conn::Joined(_) | Conn::Link | Conn::Bridge(_)), Fault::TooBig) => {
+                Violation::MessageTooBig
+            } // M4.2
+            (Some(_), Fault::TooBig) => Violation::HeaderTooBig, // H2.1
+            (Some(Conn::Joined(_) | Conn::Link | Conn::Bridge(_)), Fault::NotUtf8) => {
+                Violation::NotUtf8
+            }
             (Some(_), Fault::NotUtf8) => Violation::HeaderNotJson, // H1.2
             (Some(_), Fault::Protocol) => Violation::Protocol,
             (Some(_), Fault::NoRoom) => Violation::NoRoom, // M4.6
@@ -280,6 +305,7 @@ impl Node {
         match how {
             Ending::CloseFrame(code) => {
                 self.refused(conn, code);
+                self.bridge_lost(now, conn, Goodbye::Close(code));
                 self.close(now, conn, Closing::Answer); // L1.1, X1.4
             }
             Ending::Lost => self.remove(now, conn), // L1.1, X1.15
@@ -293,8 +319,12 @@ impl Node {
         group: GroupId,
         uid: Name,
         frame: Frame,
-        from: ConnId,
+        sender: Sender,
     ) {
+        let (from, bridge) = match sender {
+            Sender::Session(conn) => (Some(conn), None),
+            Sender::Bridge(bridge) => (None, Some(bridge)),
+        };
         let used = self.channels.get(group).map_or(0, |channel| channel.seq);
         if used + 1 >= NUMBER_MAX {
             self.renew(now);
@@ -316,9 +346,10 @@ impl Node {
                 channel: channel.name.clone(),
                 entry: entry.clone(),
             });
-            let news = (!channel.links.is_empty()).then(|| entry.clone());
+            let leaves = !channel.links.is_empty() || channel.bridges > 0;
+            let news = leaves.then(|| entry.clone());
             let dropped = channel.remember(entry, config);
-            let others = channel.members.len() > 1;
+            let others = channel.members.len() > usize::from(from.is_some());
             (others, stored, news, dropped, channel.awaits_much(config))
         });
         let Some((others, stored, news, dropped, much)) = accepted else {
@@ -327,7 +358,7 @@ impl Node {
         if others {
             self.emit(Action::Broadcast {
                 group,
-                except: Some(from), // M1.2: never back to the sender.
+                except: from, // M1.2: never back to the sender.
                 frames: frame.into(),
             });
         }
@@ -336,6 +367,7 @@ impl Node {
         }
         if let Some(news) = news {
             self.forward(group, &news, None, &dropped);
+            self.cross(now, group, &news, bridge);
         }
         if much {
             self.await_no_more(now, group); // W1.5
@@ -409,6 +441,7 @@ impl Node {
                 Some(Timer::Turn(conn)) => self.violated(now, conn, Violation::TurnTimeout),
                 Some(Timer::Dial) => self.seek_due(),
                 Some(Timer::Review) => self.review_due(now),
+                Some(Timer::Bridge(bridge, group)) => self.crossing_due(now, (bridge, group)),
                 Some(Timer::Replay(conn)) => self.lag(conn, LagCause::ReplayTimeout), // L3.7
                 Some(Timer::Expiry) => self.expire(now),
                 Some(Timer::Relief) => {}
@@ -507,6 +540,7 @@ impl Node {
 
     fn shutdown(&mut self, now: Now) {
         self.stopping = true;
+        self.end_bridges(now);
         let conns: alloc::vec::Vec<ConnId> = self.conns.keys().copied().collect();
         for conn in conns {
             // A newcomer may be in already, because its incumbent was closed before it.
@@ -537,6 +571,13 @@ impl Node {
         }
         self.timers.arm(now.mono, Timer::Relief);
     }
+}
+
+/// Where a message comes from that this node is the first to accept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sender {
+    Session(ConnId),
+    Bridge(BridgeId),
 }
 
 /// The next time stamp on a channel: the date, or just after the last one if that is later.

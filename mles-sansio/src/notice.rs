@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::event::{ConnId, DialFault, Name, PeerId};
+use crate::event::{BridgeId, ConnId, DialFault, Name, PeerId};
 use crate::seed::NodeId;
 use crate::violation::Violation;
 
@@ -73,6 +73,23 @@ pub enum Notice {
         /// Why.
         trouble: Trouble,
     },
+    /// There is a connection to a server that this node is bridged to, for the first time or again.
+    Bridged {
+        /// Which.
+        bridge: BridgeId,
+    },
+    /// The last connection to it has ended.
+    Unbridged {
+        /// Which.
+        bridge: BridgeId,
+    },
+    /// A bridge does not do all that it should, for another reason than before.
+    BridgeTrouble {
+        /// Which.
+        bridge: BridgeId,
+        /// Why.
+        trouble: BridgeTrouble,
+    },
     /// This node is in another tree than before.
     Root {
         /// The root; the node itself if it has no upstream.
@@ -118,6 +135,36 @@ impl fmt::Display for Trouble {
             Self::Refused(4011) => f.write_str("refused: it takes no peers, or the clocks differ"),
             Self::Refused(code) => write!(f, "closed the connection with {code}"),
             Self::Violated(violation) => write!(f, "was refused here: {violation}"),
+        }
+    }
+}
+
+/// What is in the way of a bridge, on one channel at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BridgeTrouble {
+    /// There was no connection.
+    Dial(DialFault),
+    /// The other end has closed one for good, with this code.
+    Refused(u16),
+    /// We have, because of what came.
+    Violated(Violation),
+    /// More channels are wanted than a bridge has connections for (B1.2).
+    Channels,
+    /// The same message comes again and again (B1.9).
+    Loop,
+}
+
+impl fmt::Display for BridgeTrouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dial(fault) => Trouble::Dial(*fault).fmt(f),
+            Self::Refused(4001) => f.write_str("refused: its clients' key is another one"),
+            Self::Refused(code) => write!(f, "refused with {code}"),
+            Self::Violated(violation) => write!(f, "was refused here: {violation}"),
+            Self::Channels => f.write_str("does not get all channels: there are too many"),
+            Self::Loop => f.write_str(
+                "sends the same message again and again: is another server of this network bridged to it?",
+            ),
         }
     }
 }
@@ -182,6 +229,18 @@ pub struct Stats {
     pub link_too_big: u64,
     /// Messages that a link was to get and that there was no room to keep for it.
     pub link_dropped: u64,
+    /// Gauge: connections to servers that the node is bridged to.
+    pub bridge_connections: u64,
+    /// Messages that came over bridges.
+    pub bridge_messages: u64,
+    /// Of those, the ones that the node had already.
+    pub bridge_known: u64,
+    /// Of those, the ones that had come too often.
+    pub bridge_repeats: u64,
+    /// Messages sent over bridges, those that were sent again among them.
+    pub bridge_sent: u64,
+    /// Messages that a bridge was to get and that there was no room to keep for it.
+    pub bridge_dropped: u64,
     /// Events for connections that the node knows no more: normal in a race, and harmless.
     pub stale: u64,
     /// Events with which the runtime broke the contract.

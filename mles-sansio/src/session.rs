@@ -1,6 +1,7 @@
 //! A connection's states, each named for what it waits for (spec: section "States").
 
 use crate::action::GroupId;
+use crate::bridge::Key;
 use crate::event::{Name, Nonces, PeerId};
 use crate::time::{Instant, micros};
 
@@ -21,6 +22,8 @@ pub(crate) enum Conn {
     Joined(Session),
     /// It is a link to another node; `peering` has the rest.
     Link,
+    /// It leads to a server that knows no peering; `bridge` has the rest.
+    Bridge(Key),
 }
 
 #[derive(Clone, Debug)]

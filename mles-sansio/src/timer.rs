@@ -3,7 +3,8 @@
 
 use alloc::collections::BTreeSet;
 
-use crate::event::ConnId;
+use crate::action::GroupId;
+use crate::event::{BridgeId, ConnId};
 use crate::time::Instant;
 
 /// What a deadline is for, and so why the runtime is woken.
@@ -25,6 +26,8 @@ pub enum Timer {
     Dial,
     /// A channel on the links is to be looked at again (C1.2, C1.8, S3.2).
     Review,
+    /// A channel at the other end of a bridge has something to do (B1).
+    Bridge(BridgeId, GroupId),
     /// The byte budget had more to drop than one event may cost (M3.7).
     Relief,
     /// The history of a channel without members may have expired (L1.3).

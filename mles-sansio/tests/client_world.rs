@@ -242,6 +242,7 @@ impl World {
                 | Action::Leave { .. }
                 | Action::StoreHistory { .. }
                 | Action::Dial { .. }
+                | Action::DialBridge { .. }
                 | Action::Notice(_) => {}
             }
         }

@@ -159,7 +159,7 @@ fn explore(lists: &[Vec<usize>], cuts: u32, cap: usize) -> Report {
         let tree = is_tree(net, parts);
         let link = |pipe: &net::Pipe| match pipe.to {
             Party::Node(host, conn) => net.hosts[host].node.link(conn).is_some(),
-            Party::Client(_) => false,
+            Party::Client(_) | Party::Older(_) => false,
         };
         let still = tree
             && net.dials().is_empty()

@@ -92,6 +92,7 @@ fn closing(actions: &[Action]) -> Option<Closing> {
         | Action::Discard { .. }
         | Action::StoreHistory { .. }
         | Action::Dial { .. }
+        | Action::DialBridge { .. }
         | Action::Notice(_) => None,
     })
 }

@@ -177,6 +177,7 @@ fn cost(action: &Action) -> usize {
         | Action::Close { .. }
         | Action::StoreHistory { .. }
         | Action::Dial { .. }
+        | Action::DialBridge { .. }
         | Action::Notice(_) => return EVENT,
     };
     EVENT

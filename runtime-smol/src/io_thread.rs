@@ -311,7 +311,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
                 }
                 self.touch(conn);
             }
-            Action::StoreHistory { .. } | Action::Dial { .. } | Action::Notice(_) => {}
+            Action::StoreHistory { .. }
+            | Action::Dial { .. }
+            | Action::DialBridge { .. }
+            | Action::Notice(_) => {}
         }
     }
 

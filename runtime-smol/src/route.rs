@@ -63,7 +63,10 @@ impl Routes {
             | Action::Resume { conn }
             | Action::Ping { conn }
             | Action::Discard { conn } => conn,
-            Action::StoreHistory { .. } | Action::Dial { .. } | Action::Notice(_) => return,
+            Action::StoreHistory { .. }
+            | Action::Dial { .. }
+            | Action::DialBridge { .. }
+            | Action::Notice(_) => return,
         };
         to(thread(conn), action);
     }

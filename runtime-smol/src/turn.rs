@@ -219,8 +219,14 @@ pub(crate) fn log(notice: &Notice) {
     match notice {
         // A bug of ours: every test fails on it.
         Notice::Breach { .. } => tracing::error!("{notice}"),
-        Notice::NotRestored { .. } | Notice::PeerTrouble { .. } => tracing::warn!("{notice}"),
-        Notice::Linked { .. } | Notice::Unlinked { .. } | Notice::Root { .. } => {
+        Notice::NotRestored { .. } | Notice::PeerTrouble { .. } | Notice::BridgeTrouble { .. } => {
+            tracing::warn!("{notice}")
+        }
+        Notice::Linked { .. }
+        | Notice::Unlinked { .. }
+        | Notice::Root { .. }
+        | Notice::Bridged { .. }
+        | Notice::Unbridged { .. } => {
             tracing::info!("{notice}")
         }
         Notice::Joined { .. }

@@ -25,7 +25,7 @@ impl Node {
         })
     }
 
-    pub(super) fn is_wanted_below(&self, group: GroupId, channel: &Channel) -> bool {
+    pub(crate) fn is_wanted_below(&self, group: GroupId, channel: &Channel) -> bool {
         channel.links.iter().any(|conn| {
             let link = self.peering.links.get(conn);
             link.is_some_and(|link| link.end == End::Upper && link.lanes.contains_key(&group))
@@ -34,6 +34,7 @@ impl Node {
 
     /// Joins a channel on the upstream link, unless it is joined there (C1.1).
     pub(crate) fn want(&mut self, group: GroupId) {
+        self.bridges.look(group);
         let Some(conn) = self.peering.upstream else {
             return;
         };

@@ -157,6 +157,7 @@ impl Node {
             self.emit(stored);
         }
         self.forward(group, &entry, Some(conn), &dropped);
+        self.cross(now, group, &entry, None);
         if much {
             self.await_no_more(now, group); // W1.5
         }

@@ -15,6 +15,7 @@ const LINGERING_MAX: usize = 4096;
 impl Node {
     /// The last member or lower end may have left the channel: it lingers upstream (C1.2).
     pub(crate) fn interest_may_end(&mut self, now: Now, group: GroupId) {
+        self.bridges.look(group);
         let Some(upstream) = self.peering.upstream else {
             return;
         };
@@ -106,6 +107,7 @@ impl Node {
 
     /// A channel is synchronised, or does not wait for it any more: who waits is served (W1.2, S3.1).
     pub(super) fn synchronised(&mut self, now: Now, group: GroupId) {
+        self.bridges.look(group);
         self.await_no_more(now, group);
         self.review(now, group);
     }
@@ -113,6 +115,7 @@ impl Node {
     /// There is no upstream any more: nobody waits for it (W1.2). With many channels, the rest is left to
     /// their own timers.
     pub(crate) fn synchronised_all(&mut self, now: Now) {
+        self.bridges.look_at_all();
         let waiting = self.channels.waiting(BATCH);
         self.peering.releasing.extend(waiting);
         self.release(now);

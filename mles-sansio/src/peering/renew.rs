@@ -24,7 +24,8 @@ impl Node {
             Conn::AwaitHeader { .. }
             | Conn::AwaitReply(_)
             | Conn::AwaitIncumbent(_)
-            | Conn::Link => false,
+            | Conn::Link
+            | Conn::Bridge(_) => false,
         };
         let waiting: Vec<ConnId> = self.conns_that(waits);
         for conn in waiting {

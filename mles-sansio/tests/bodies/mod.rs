@@ -293,7 +293,10 @@ impl<'a> Life<'a> {
                     assert!(self.open.contains_key(&conn.0));
                 }
                 Action::Send { .. } => panic!("no client is sent anything alone"),
-                Action::StoreHistory { .. } | Action::Dial { .. } | Action::Notice(_) => {}
+                Action::StoreHistory { .. }
+                | Action::Dial { .. }
+                | Action::DialBridge { .. }
+                | Action::Notice(_) => {}
             }
         }
     }

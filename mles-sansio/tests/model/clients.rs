@@ -120,7 +120,9 @@ impl Clients {
                 }
                 assert!(client.waiting.is_empty(), "X1.5: {conn} {}", why.code());
             }
-            Action::StoreHistory { .. } | Action::Dial { .. } => panic!("not asked for"),
+            Action::StoreHistory { .. } | Action::Dial { .. } | Action::DialBridge { .. } => {
+                panic!("not asked for")
+            }
             Action::Notice(Notice::Breach { rule }) => panic!("{rule}"),
             Action::Notice(_) => {}
         }

@@ -284,7 +284,10 @@ impl Sim {
             Event::Drained { conn } => model.drained(conn.0),
             Event::Replayed { conn } => model.replayed(conn.0),
             Event::Timeout => model.tick(),
-            Event::Restored { .. } | Event::Peers { .. } | Event::DialFailed { .. } => {
+            Event::Restored { .. }
+            | Event::Peers { .. }
+            | Event::DialFailed { .. }
+            | Event::BridgeFailed { .. } => {
                 panic!("not here")
             }
             Event::Shutdown => model.shutdown(),

@@ -10,10 +10,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mles_sansio::{
-    Action, Config, ConnId, DialFault, Ending, Entry, Event, Frame, GroupId, Instant, Node, NodeId,
-    Nonces, Notice, Now, PeerId, Role, Seed, Source,
+    Action, Config, ConnId, DialFault, DialId, Ending, Entry, Event, Frame, GroupId, Instant, Node,
+    NodeId, Nonces, Notice, Now, PeerId, Role, Seed, Source,
 };
 
+mod older;
 mod states;
 mod wires;
 
@@ -34,6 +35,8 @@ pub(crate) enum Packet {
 pub(crate) enum Party {
     Node(usize, ConnId),
     Client(usize),
+    /// A connection at the server that knows no peering.
+    Older(u64),
 }
 
 /// One direction: towards `to`.
@@ -92,6 +95,9 @@ pub(crate) struct Net {
     /// as good as a later dial, for what stands in an opening decides nothing.
     pub(crate) openings_at_once: bool,
     answered: Vec<(usize, ConnId)>,
+    /// A server that hosts may be bridged to, and dials of bridges that are not answered yet.
+    pub(crate) older: older::Older,
+    pub(crate) bridge_dials: Vec<(usize, DialId)>,
     /// Every message that was ever accepted anywhere, if nodes are asked to say so.
     pub(crate) accepted: BTreeMap<String, BTreeMap<(u64, NodeId, u64), Entry>>,
     pub(crate) notices: Vec<(usize, Notice)>,
@@ -119,6 +125,8 @@ impl Net {
             reuse: false,
             openings_at_once: false,
             answered: Vec::new(),
+            older: older::Older::default(),
+            bridge_dials: Vec::new(),
             accepted: BTreeMap::new(),
             notices: Vec::new(),
             log: None,
@@ -213,6 +221,7 @@ impl Net {
             Action::Resume { conn } => {
                 if let Some(pipe) = self.pipe_to(Party::Node(host, conn)) {
                     pipe.held = false;
+                    pipe.fresh = false;
                 }
             }
             Action::Ping { conn } if self.reuse => self.answered.push((host, conn)),
@@ -239,6 +248,7 @@ impl Net {
                 let new = self.host(host).dials.insert(peer);
                 assert!(new, "one dial of a peer at a time");
             }
+            Action::DialBridge { dial, .. } => self.bridge_dials.push((host, dial)),
             Action::StoreHistory { channel, entry } => {
                 let channel = self.accepted.entry(channel.to_string()).or_default();
                 channel.insert(entry.order(), entry);
@@ -296,6 +306,17 @@ impl Net {
 
     /// A client connects and sends its header.
     pub(crate) fn join(&mut self, host: usize, uid: &str, channel: &str) -> usize {
+        let header = mles_sansio::header::compose(uid, channel, None);
+        self.join_with(host, uid, channel, header)
+    }
+
+    pub(crate) fn join_with(
+        &mut self,
+        host: usize,
+        uid: &str,
+        channel: &str,
+        header: Frame,
+    ) -> usize {
         let client = self.clients.len();
         let conn = self.conn(host, 9, false);
         let wire = self.wire([Party::Client(client), Party::Node(host, conn)], 0);
@@ -315,7 +336,6 @@ impl Net {
         }
         let (role, source) = (Role::Accepted, Source(0));
         self.event(host, Event::Opened { conn, role, source });
-        let header = mles_sansio::header::compose(uid, channel, None);
         self.say(client, header);
         client
     }
@@ -401,6 +421,8 @@ impl Net {
                 self.deliver(wire, side);
             } else if let Some((host, peer)) = self.dials().first().copied() {
                 self.connect(host, peer, true);
+            } else if let Some((host, dial)) = self.bridge_dials.first().copied() {
+                self.connect_bridge(host, dial, true);
             } else if let Some(host) = self.due().first().copied() {
                 self.event(host, Event::Timeout);
             } else {

@@ -131,6 +131,15 @@ impl Net {
                 }
                 Packet::Pong | Packet::Mark => {}
             },
+            Party::Older(session) => {
+                if let Packet::Close(_) = packet {
+                    self.wires.remove(&id);
+                } else if packet == Packet::Lost {
+                    wire[side].deaf = true;
+                    self.bury(id, side, &Packet::Lost);
+                }
+                self.older_hears(session, packet);
+            }
             Party::Node(host, conn) => match packet {
                 Packet::Frame(frame) => {
                     wire[side].held = std::mem::take(&mut wire[side].fresh);

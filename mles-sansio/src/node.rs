@@ -167,6 +167,9 @@ impl Node {
             opening: self.conns.len() as u64 - self.stats.sessions,
             channels: self.channels.len() as u64,
             history_bytes: self.channels.cost(),
+            links: self.peering.links.len() as u64,
+            upstreams: u64::from(self.peering.upstream.is_some()),
+            hops: self.peering.path.len() as u64,
             ..self.stats
         }
     }

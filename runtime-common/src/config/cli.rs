@@ -281,7 +281,8 @@ SIGTERM and SIGINT end the server, telling its clients, within 5 s. SIGUSR1 has 
 numbers, as it does every hour. SIGHUP has it read the certificate files and the list of peers
 again.
 
-/healthz answers 200, and 503 to who is connected already when the server ends.
+/healthz answers 200, and 503 to who is connected already when the server ends. With peers it says
+how many links there are, whether one is to an upstream, and how many lead to the root.
 
 Memory has these bounds: --history-bytes; for messages on their way in, four times --max-message or,
 if that is more, twice it for each thread; as much for those on their way out; for each session

@@ -28,15 +28,29 @@ pub struct Peering {
 pub const PEERS_MAX: usize = 64;
 
 impl Peering {
+    /// Whether the server dials others, or takes them.
+    pub fn is_on(&self) -> bool {
+        self.dials() || self.takes()
+    }
+
+    /// Whether there are servers to dial, or may be.
+    fn dials(&self) -> bool {
+        !self.peers.is_empty() || self.file.is_some()
+    }
+
+    /// Whether other servers are taken (O1.5).
+    pub(super) fn takes(&self) -> bool {
+        self.open || self.key != KeySource::None
+    }
+
     /// What is allowed but should be known.
     pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
         let open = "--open-peering: whoever can connect can be a peer, and read and write every channel; \
              give all servers one secret with MLES_PEER_KEY or --peer-key-file, and leave it out";
         let idle = "--peer-ca and --peer-fingerprint say which certificates the servers may have that this one \
              connects to, and there are none: name them with --peer or --peers-file";
-        let dials = !self.peers.is_empty() || self.file.is_some();
         let trusts = self.ca.is_some() || !self.fingerprints.is_empty();
-        let lines = [(self.open, open), (trusts && !dials, idle)];
+        let lines = [(self.open, open), (trusts && !self.dials(), idle)];
         let lines = lines.into_iter().filter(|(holds, _)| *holds);
         lines.map(|(_, line)| line.to_owned())
     }

@@ -4,17 +4,21 @@
 //! A connection carries one request. It becomes a WebSocket, or it gets one page file or one
 //! sentence and is closed: bodies, pipelining and reuse, and what can be smuggled with them, do
 //! not exist here. Whatever two readers of a head could understand differently is refused.
+//!
+//! The other way round there are two requests: for a WebSocket at a peer, and for a list of peers.
 
 use httparse::{Error, Header, Status};
 
 use crate::websocket::{self, SUBPROTOCOL};
 
 mod answer;
+mod fetch;
 mod fuzz;
 mod health;
 mod peer;
 
 pub use answer::{Answer, Refusal, STATUSES};
+pub use fetch::Fetch;
 #[doc(hidden)]
 pub use fuzz::fuzz;
 pub use health::Health;

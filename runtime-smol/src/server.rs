@@ -26,6 +26,7 @@ use crate::handover::Handover;
 use crate::listen::{self, Bound};
 use crate::monitor::{Monitor, Outlets};
 use crate::peers::Peers;
+use crate::peers_url;
 use crate::socket::Socket;
 use crate::turn::{self, Aside};
 use crate::worker::{Arrival, Worker};
@@ -94,8 +95,12 @@ pub(crate) fn run(
         }
         let listed = match &peers {
             Some(peers) => {
+                let own = || server.own.clone();
                 let requests = listen_for(&[Signal::Hup])?;
-                Some(executor.spawn(peers.clone().watch(server.own.clone(), requests)))
+                let file = executor.spawn(peers.clone().watch(own(), requests));
+                let requests = listen_for(&[Signal::Hup])?;
+                let page = executor.spawn(peers_url::watch(peers.clone(), own(), requests));
+                Some((file, page))
             }
             None => None,
         };

@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod fetch;
 mod head;
 mod noise;
 mod pages;

@@ -178,6 +178,9 @@ impl Node {
             channels: self.channels.len() as u64,
             history_bytes: self.channels.cost(),
             bridge_connections: self.bridges.connections(),
+            links: self.peering.links.len() as u64,
+            upstreams: u64::from(self.peering.upstream.is_some()),
+            hops: self.peering.path.len() as u64,
             ..self.stats
         }
     }

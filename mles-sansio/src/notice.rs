@@ -203,6 +203,12 @@ pub struct Stats {
     pub channels: u64,
     /// Gauge: bytes of the history budget in use.
     pub history_bytes: u64,
+    /// Gauge: links to other nodes.
+    pub links: u64,
+    /// Gauge: 1 if one of them is to an upstream.
+    pub upstreams: u64,
+    /// Gauge: links between here and the root; in a ring that is not cut yet, around it.
+    pub hops: u64,
     /// Joins.
     pub joins: u64,
     /// Messages accepted from clients.
@@ -213,6 +219,14 @@ pub struct Stats {
     pub lagged: u64,
     /// Connections closed for a violation.
     pub violations: u64,
+    /// Links that stood, those that stand among them.
+    pub links_opened: u64,
+    /// Joins of channels on an upstream link that have led to a synchronised channel (S3.1).
+    pub link_resyncs: u64,
+    /// Joins of channels on an upstream link that were refused (C1.8).
+    pub link_refusals: u64,
+    /// News that came from an upstream before the channel was synchronised: what this node had missed.
+    pub link_recovered: u64,
     /// Messages that came over links on channels joined there.
     pub link_messages: u64,
     /// Of those, the ones that were news.

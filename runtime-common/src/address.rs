@@ -24,14 +24,33 @@ impl Address {
     /// # Errors
     /// One line that says what is wrong with it.
     pub fn parse(url: &str) -> Result<Self, String> {
-        let wrong = |what: &str| format!("'{url}': {what}: give wss://HOST[:PORT]");
+        Self::parts(url, "wss", "not a WebSocket address", "wss://HOST[:PORT]")
+    }
+
+    /// The parts of `https://HOST[:PORT][/PATH]`.
+    ///
+    /// # Errors
+    /// One line that says what is wrong with it.
+    pub fn parse_https(url: &str) -> Result<Self, String> {
+        let form = "https://HOST[:PORT]/PATH";
+        Self::parts(url, "https", "not an address of the Web", form)
+    }
+
+    fn parts(url: &str, scheme: &str, other: &str, form: &str) -> Result<Self, String> {
+        let wrong = |what: &str| format!("'{url}': {what}: give {form}");
         if url.starts_with("ws:") || url.starts_with("http:") {
             return Err(wrong("Mles runs over TLS alone"));
         }
-        let Some(("wss", rest)) = url.split_once("://") else {
-            return Err(wrong("not a WebSocket address"));
+        let Some((_, rest)) = url.split_once("://").filter(|(it, _)| *it == scheme) else {
+            return Err(wrong(other));
         };
-        if rest.contains('@') {
+        // A user's name: nobody's who is behind the host.
+        if rest
+            .split(['/', '?'])
+            .next()
+            .unwrap_or_default()
+            .contains('@')
+        {
             return Err(wrong("user names have no place here"));
         }
         let uri: Uri = url.parse().map_err(|_| wrong("malformed"))?;
@@ -57,6 +76,12 @@ impl Address {
             uri,
         })
     }
+
+    /// The path of the URL with its query.
+    pub fn path(&self) -> &str {
+        let path = self.uri.path_and_query();
+        path.map_or("/", |path| path.as_str())
+    }
 }
 
 impl fmt::Display for Address {
@@ -73,6 +98,31 @@ impl fmt::Display for Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_of_pages() {
+        for (url, host, path) in [
+            ("https://mles.io", "mles.io:443", "/"),
+            ("https://mles.io:1/a/b?c=d@e", "mles.io:1", "/a/b?c=d@e"),
+            ("https://[::1]/a", "[::1]:443", "/a"),
+        ] {
+            let address = Address::parse_https(url).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!((&*address.to_string(), address.path()), (host, path));
+        }
+        for (url, what) in [
+            ("http://a/b", "over TLS alone"),
+            ("wss://a/b", "not an address of the Web"),
+            ("a/b", "not an address of the Web"),
+            ("https://", ""),
+            ("https://u:p@a/b", "user names"),
+            ("https://a b", ""),
+            ("https://a:b/", "bad port"),
+        ] {
+            let error = Address::parse_https(url).unwrap_err();
+            let told = error.contains(what) && error.ends_with("give https://HOST[:PORT]/PATH");
+            assert!(told, "{error}");
+        }
+    }
 
     #[test]
     fn addresses() {

@@ -25,7 +25,7 @@ pub use crate::file::NamedFile;
 pub use client::{CLIENT_COMMANDS, ClientConfig, Format, Source, Task};
 pub use key::{KeySource, MAX_KEY};
 pub use listen::Listen;
-pub use peering::{PEERS_MAX, Peering};
+pub use peering::{NamedUrl, PEERS_MAX, Peering};
 
 use check::Check;
 use cli::Cli;
@@ -219,6 +219,7 @@ impl Config {
             threads: check.number_or(layer.threads, 1..=THREADS_MAX, "one for each core"),
             peering: check.peering(
                 (layer.peer, layer.peers_file),
+                (layer.peers_url, layer.peers_url_interval),
                 (env(PEER_KEY_VARIABLE), layer.peer_key_file),
                 layer.open_peering,
                 layer.peer_ca,
@@ -330,6 +331,9 @@ const PEER_KEY_VARIABLE: &str = "MLES_PEER_KEY";
 /// The bounds of every duration: below, nobody could answer in time; above, it would not protect anything.
 const TIMES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
 
+/// The bounds of the time between two looks at a page of peers.
+const LOOKS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+
 /// Port of local mode: Mles's port at IANA.
 pub const LOCAL_PORT: u16 = 8077;
 /// Port with an own certificate: that of HTTPS.
@@ -359,6 +363,8 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(24);
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most of [`Config::threads`].
 pub const THREADS_MAX: u8 = 64;
+/// Default of [`Peering::url_interval`].
+pub const PEERS_URL_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// Default of [`Config::filelimit`]; the public server's.
 pub const FILELIMIT: u32 = 256;
 /// Default of [`Config::rate_limit`]: none; the public server's.

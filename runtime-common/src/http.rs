@@ -4,18 +4,24 @@
 //! A connection carries one request. It becomes a WebSocket, or it gets one page file or one
 //! sentence and is closed: bodies, pipelining and reuse, and what can be smuggled with them, do
 //! not exist here. Whatever two readers of a head could understand differently is refused.
+//!
+//! The other way round there are two requests: for a WebSocket at a peer, and for a list of peers.
 
 use httparse::{Error, Header, Status};
 
 use crate::websocket::{self, SUBPROTOCOL};
 
 mod answer;
+mod fetch;
 mod fuzz;
+mod health;
 mod peer;
 
 pub use answer::{Answer, Refusal, STATUSES};
+pub use fetch::Fetch;
 #[doc(hidden)]
 pub use fuzz::fuzz;
+pub use health::Health;
 pub use peer::{Upgrade, add_nonce, nonce};
 
 /// The longest request head, in bytes, its final empty line included.
@@ -196,9 +202,9 @@ pub enum Gate {
 }
 
 /// The answer to a request. `gate` matters only to a valid request for a WebSocket, and to who asks
-/// for the server's health: it is well when it has as many sessions as it takes, too.
+/// for the server's `health`: it is well when it has as many sessions as it takes, too.
 #[must_use]
-pub fn respond(head: &Head<'_>, gate: Gate) -> Answer {
+pub fn respond(head: &Head<'_>, gate: Gate, health: &Health) -> Answer {
     let with_body = head.method != "HEAD";
     if head.method == "GET" && head.lists("upgrade", "websocket") {
         return match check_upgrade(head, gate) {
@@ -211,7 +217,7 @@ pub fn respond(head: &Head<'_>, gate: Gate) -> Answer {
     }
     if head.path() == "/healthz" {
         return match gate {
-            Gate::Open | Gate::Full => answer::healthy(with_body),
+            Gate::Open | Gate::Full => answer::healthy(&health.text(), with_body),
             Gate::ShuttingDown => Refusal::ShuttingDown.answer(with_body),
         };
     }

@@ -10,7 +10,7 @@ pub mod limits;
 pub mod local_certificate;
 mod log;
 pub mod metrics;
-pub mod peers_file;
+pub mod peers_list;
 pub mod tls;
 pub mod websocket;
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
-use mles_sansio::{Closing, Stats, Violation};
+use mles_sansio::{Closing, Node, NodeId, Stats, Violation};
 
 use crate::http::STATUSES;
 use crate::limits::{Limits, Refused};
@@ -31,12 +31,36 @@ pub struct Snapshot {
     pub limits: Limits,
     /// The bound on [`Stats::history_bytes`].
     pub history_limit: u64,
+    /// Where the server is among others, if it is, or may be, linked to any: else its line says nothing of links.
+    pub place: Option<Place>,
     /// When the server was started, since 1970.
     pub started: Duration,
     /// How long it has been running.
     pub uptime: Duration,
     /// What it costs the machine, where that can be known.
     pub process: Option<Process>,
+}
+
+/// Where a server is in the tree of servers. None of these ids outlives a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The server itself.
+    pub node: NodeId,
+    /// The one above, if there is one.
+    pub upstream: Option<NodeId>,
+    /// The root, maybe the server itself.
+    pub root: NodeId,
+}
+
+impl Place {
+    /// As the node has it now.
+    pub fn of(node: &Node) -> Self {
+        Self {
+            node: node.uid(),
+            upstream: node.upstream(),
+            root: node.path().first().copied().unwrap_or(node.uid()),
+        }
+    }
 }
 
 /// What became of connections that did not become sessions.
@@ -117,7 +141,7 @@ impl Process {
 
 impl Snapshot {
     /// One line of `key=value`: what there is now, then what there was since the start. Every key is always there but
-    /// for those of the process, which not every system tells.
+    /// for those of the process, which not every system tells, and those of links, of a server that has no peers.
     pub fn line(&self) -> String {
         let Self {
             stats, arrivals, ..
@@ -150,6 +174,16 @@ impl Snapshot {
         add("failed", arrivals.failed);
         for (reason, count) in arrivals.refusals() {
             add(&format!("refused_{reason}"), count);
+        }
+        if self.place.is_some() {
+            add("links", stats.links);
+            add("upstream", stats.upstreams);
+            add("hops", stats.hops);
+            add("link_received", stats.link_messages);
+            add("link_duplicates", stats.link_duplicates);
+            add("link_recovered", stats.link_recovered);
+            add("link_sent", stats.link_sent);
+            add("link_lost", stats.link_too_big + stats.link_dropped);
         }
         add("breaches", stats.breaches);
         line
@@ -292,6 +326,7 @@ impl Snapshot {
             let labels = [("code", code.as_str()), ("cause", cause(why))];
             text.sample(&labels, count.unwrap_or_default());
         }
+        self.links(&mut text);
         text.single(
             "mles_breaches_total",
             counter,
@@ -299,6 +334,87 @@ impl Snapshot {
             stats.breaches,
         );
         text.0
+    }
+
+    /// Links to other servers, and what went over them.
+    fn links(&self, text: &mut Text) {
+        let stats = &self.stats;
+        let (gauge, counter) = (Kind::Gauge, Kind::Counter);
+        if let Some(place) = self.place {
+            text.family(
+                "mles_node_info",
+                gauge,
+                "The server among others, by the ids that servers draw at each start; the upstream is empty at the root.",
+            );
+            let upstream = place.upstream.map(|node| node.to_string());
+            let (node, root) = (place.node.to_string(), place.root.to_string());
+            let upstream = upstream.unwrap_or_default();
+            text.sample(
+                &[("node", &node), ("upstream", &upstream), ("root", &root)],
+                1,
+            );
+        }
+        text.family(
+            "mles_links",
+            gauge,
+            "Links to other servers: to one upstream at most, and to those downstream.",
+        );
+        let below = stats.links.saturating_sub(stats.upstreams);
+        text.sample(&[("to", "upstream")], stats.upstreams);
+        text.sample(&[("to", "downstream")], below);
+        text.single(
+            "mles_root_hops",
+            gauge,
+            "Links between here and the root of the tree of servers; 0 at the root.",
+            stats.hops,
+        );
+        text.single(
+            "mles_links_opened_total",
+            counter,
+            "Links that stood, those that stand among them.",
+            stats.links_opened,
+        );
+        text.family(
+            "mles_link_received_messages_total",
+            counter,
+            "Messages that came over links, by what became of them: news, had already, too far ahead of the clock, of a channel \
+             that is not joined there.",
+        );
+        for (result, count) in [
+            ("accepted", stats.link_accepted),
+            ("duplicate", stats.link_duplicates),
+            ("ahead", stats.link_ahead),
+            ("not_joined", stats.link_ignored),
+        ] {
+            text.sample(&[("result", result)], count);
+        }
+        text.single(
+            "mles_link_sent_messages_total",
+            counter,
+            "Messages sent over links, once for each link.",
+            stats.link_sent,
+        );
+        text.family(
+            "mles_link_omitted_messages_total",
+            counter,
+            "Messages that a link did not get: above the bound of the server there, or no room to keep them for it. They are gaps \
+             that no link can fill from here.",
+        );
+        text.sample(&[("reason", "too_big")], stats.link_too_big);
+        text.sample(&[("reason", "no_room")], stats.link_dropped);
+        text.family(
+            "mles_link_joins_total",
+            counter,
+            "Channels joined at an upstream, by its answer: all that was missing has come, or no room there.",
+        );
+        text.sample(&[("result", "synchronised")], stats.link_resyncs);
+        text.sample(&[("result", "refused")], stats.link_refusals);
+        text.single(
+            "mles_link_recovered_messages_total",
+            counter,
+            "Messages that an upstream had and this server had missed.",
+            stats.link_recovered,
+        );
     }
 
     /// Under the names that all exporters use.

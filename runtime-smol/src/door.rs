@@ -3,10 +3,10 @@
 use std::hash::RandomState;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use runtime_common::http::Gate;
+use runtime_common::http::{Gate, Health};
 use runtime_common::limits::{self, Admitted, Gatekeeper, Limits, Refused};
 use runtime_common::metrics::Arrivals;
 
@@ -15,6 +15,7 @@ pub(crate) struct Door {
     gatekeeper: Mutex<Gatekeeper>,
     pub(crate) limits: Limits,
     pub(crate) stopping: AtomicBool,
+    pub(crate) health: Arc<Health>,
     start: Instant,
     next: AtomicUsize,
     /// Connections of each thread.
@@ -36,11 +37,12 @@ pub(crate) fn thread(id: u64) -> usize {
 }
 
 impl Door {
-    pub(crate) fn new(limits: Limits, threads: u8) -> Self {
+    pub(crate) fn new(limits: Limits, threads: u8, health: Health) -> Self {
         Self {
             limits,
             gatekeeper: Mutex::new(Gatekeeper::new(limits, RandomState::new())),
             stopping: AtomicBool::new(false),
+            health: Arc::new(health),
             start: Instant::now(),
             next: AtomicUsize::new(0),
             loads: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
@@ -163,7 +165,7 @@ mod tests {
             per_ip_limit: NonZeroU32::new(2),
             rate_limit: NonZeroU32::new(4),
         };
-        let door = Door::new(limits, 2);
+        let door = Door::new(limits, 2, Health::default());
         let mut expected = Arrivals::default();
         let [one, other] = [[192, 0, 2, 1], [192, 0, 2, 2]].map(IpAddr::from);
         let (first, evict) = door.admit(one).unwrap();

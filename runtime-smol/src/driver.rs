@@ -3,12 +3,13 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_rustls::TlsAcceptor;
 use futures_rustls::server::TlsStream;
 use mles_sansio::{Nonces, Role, Source};
-use runtime_common::http::{self, Answer, Gate, Refusal};
+use runtime_common::http::{self, Answer, Gate, Health, Refusal};
 use smol::Timer;
 use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -22,6 +23,8 @@ use crate::transport::Transport;
 pub(crate) struct Entrance {
     pub(crate) acceptor: TlsAcceptor,
     pub(crate) handshake_timeout: Duration,
+    /// What is said of the server to who asks how it is.
+    pub(crate) health: Arc<Health>,
 }
 
 /// Why a connection did not become a session: for the log, at debug level.
@@ -98,7 +101,8 @@ async fn come_in<S: AsyncRead + AsyncWrite + Unpin>(
     stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
     acknowledge(stream.get_ref().0.get_ref());
     let mut head = Vec::new();
-    let answer = match within(HEAD_TIMEOUT, request(&mut stream, &mut head, gate, enter)).await {
+    let request = request(&mut stream, &mut head, gate, enter, &entrance.health);
+    let answer = match within(HEAD_TIMEOUT, request).await {
         Some(Ok(answer)) => answer,
         Some(Err(error)) => return Err(Outcome::Failed(error)),
         None => {
@@ -140,6 +144,7 @@ async fn request<S: AsyncRead + AsyncWrite + Unpin>(
     head: &mut Vec<u8>,
     gate: impl Fn() -> Gate,
     enter: impl Fn() -> Gate,
+    health: &Health,
 ) -> io::Result<(Answer, Option<u128>)> {
     let mut buffer = [0; 2048];
     loop {
@@ -149,11 +154,11 @@ async fn request<S: AsyncRead + AsyncWrite + Unpin>(
         }
         head.extend_from_slice(&buffer[..count]);
         let (answer, nonce, used) = match http::parse_head(head) {
-            Ok(Some((request, used))) => match http::respond(&request, gate()) {
+            Ok(Some((request, used))) => match http::respond(&request, gate(), health) {
                 // A good request for a session; only now is a place taken.
                 Answer::Upgrade { .. } => {
                     let nonce = http::nonce(&request);
-                    (http::respond(&request, enter()), nonce, used)
+                    (http::respond(&request, enter(), health), nonce, used)
                 }
                 answer @ Answer::Close { .. } => (answer, None, used),
             },

@@ -25,6 +25,7 @@ mod io_thread;
 mod listen;
 mod monitor;
 mod peers;
+mod peers_url;
 mod random;
 mod route;
 mod server;

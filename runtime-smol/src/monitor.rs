@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_signal::{Signal, Signals};
-use mles_sansio::{Closing, Stats};
-use runtime_common::http::{self, Answer};
-use runtime_common::metrics::{Process, Snapshot};
+use mles_sansio::{Closing, Node, Stats};
+use runtime_common::config::Config;
+use runtime_common::http::{self, Answer, Health};
+use runtime_common::metrics::{Place, Process, Snapshot};
 use smol::io::AsyncReadExt;
 use smol::lock::Semaphore;
 use smol::stream::StreamExt;
@@ -27,11 +28,21 @@ use crate::socket::Socket;
 /// whoever looks neither waits for the node nor makes it wait.
 #[derive(Default)]
 pub(crate) struct Tally {
-    pub(crate) stats: Cell<Stats>,
+    stats: Cell<Stats>,
+    place: Cell<Option<Place>>,
+    health: Arc<Health>,
     closes: RefCell<BTreeMap<Closing, u64>>,
 }
 
 impl Tally {
+    /// Copies what the node counts.
+    pub(crate) fn note(&self, node: &Node) {
+        let stats = node.stats();
+        self.health.note(&stats);
+        self.stats.set(stats);
+        self.place.set(Some(Place::of(node)));
+    }
+
     /// The node closes a session.
     pub(crate) fn closes(&self, why: Closing) {
         *self.closes.borrow_mut().entry(why).or_default() += 1;
@@ -65,16 +76,21 @@ pub(crate) struct Monitor {
     door: Arc<Door>,
     pub(crate) tally: Tally,
     history_limit: u64,
+    peering: bool,
     started: Duration,
 }
 
 impl Monitor {
-    pub(crate) fn new(door: &Arc<Door>, history_limit: u64) -> Rc<Self> {
+    pub(crate) fn new(door: &Arc<Door>, config: &Config) -> Rc<Self> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         Rc::new(Self {
             door: door.clone(),
-            tally: Tally::default(),
-            history_limit,
+            tally: Tally {
+                health: door.health.clone(),
+                ..Tally::default()
+            },
+            history_limit: config.history_bytes,
+            peering: config.peering.is_on(),
             started: now.unwrap_or_default(),
         })
     }
@@ -89,6 +105,7 @@ impl Monitor {
             threads: self.door.loads(),
             limits: self.door.limits,
             history_limit: self.history_limit,
+            place: self.tally.place.get().filter(|_| self.peering),
             started: self.started,
             uptime: self.door.uptime(),
             process: Process::read(),

@@ -1,6 +1,6 @@
 //! The network of servers that this one is part of: dialing its peers, and telling how that goes.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use async_signal::Signals;
 use futures_rustls::client::TlsStream;
 use mles_sansio::{ConnId, DialFault, Event, Nonces, Notice, PeerId, Role, Source, Trouble};
 use runtime_common::address::Address;
-use runtime_common::config::Peering;
+use runtime_common::config::{NamedFile, Peering};
 use runtime_common::http::Upgrade;
-use runtime_common::peers_file::PeersFile;
+use runtime_common::peers_list::{self, PeersList, Place};
 use runtime_common::{limits, tls};
 use runtime_smol::client::Trust;
 use runtime_smol::client::way::{DialError, Way, client_config};
@@ -23,6 +23,7 @@ use smol::io::{AsyncReadExt, AsyncWriteExt};
 use crate::certificates;
 use crate::door::Door;
 use crate::driver::{TLS_BUFFER, live, within};
+use crate::peers_url::PeersUrl;
 use crate::random;
 use crate::sniff::Sniff;
 use crate::socket::Socket;
@@ -31,8 +32,10 @@ use crate::worker::Worker;
 
 /// The peers that this server knows, on the node's thread.
 pub(crate) struct Peers {
-    /// The file that names them, until somebody looks after it.
-    list: Cell<Option<PeersFile>>,
+    /// The places that name them.
+    list: RefCell<PeersList>,
+    file: Option<NamedFile>,
+    pub(crate) page: Option<PeersUrl>,
     tls: Arc<ClientConfig>,
     /// By id: an entry is never taken back, for an id stands for the same address for ever.
     known: RefCell<Vec<Address>>,
@@ -58,26 +61,26 @@ impl Peers {
     ///
     /// One line that says what to do: files can't be read, or this machine trusts nobody.
     pub(crate) fn new(peering: &Peering) -> Result<Option<Self>, String> {
-        if peering.peers.is_empty() && peering.file.is_none() {
+        if !peering.dials() {
             return Ok(None);
         }
-        let list = peering.file.clone();
-        let list = list.map(|file| PeersFile::load(file, peering.peers.clone()));
-        let list = list.transpose()?;
-        let named = list.as_ref().map_or(&peering.peers[..], PeersFile::peers);
+        let list = PeersList::load(peering)?;
         let fingerprints = peering.fingerprints.iter();
         let mut trusted: Vec<_> = fingerprints.map(|it| Trust::Fingerprint(*it)).collect();
         if let Some(file) = &peering.ca {
             // Last, because its error says most.
             trusted.push(Trust::Certificates(tls::trusted_certificates(file)?));
         }
+        let page = PeersUrl::new(peering, &trusted)?;
         let trust = match trusted.is_empty() {
             true => Trust::System,
             false => Trust::AnyOf(trusted),
         };
-        let known = named.to_vec();
+        let known = list.peers().to_vec();
         Ok(Some(Self {
-            list: Cell::new(list),
+            list: RefCell::new(list),
+            file: peering.file.clone(),
+            page,
             tls: client_config(&trust, OPTIONS)?,
             known: RefCell::new(known),
             obstacles: RefCell::default(),
@@ -87,8 +90,7 @@ impl Peers {
 
     /// All peers at the start, for the node.
     pub(crate) fn first(&self) -> Event {
-        let peers = self.known.borrow().clone();
-        let peers = self.ids(&peers);
+        let peers = self.ids(self.list.borrow().peers());
         Event::Peers { peers }
     }
 
@@ -106,25 +108,34 @@ impl Peers {
         addresses.iter().map(&mut id).collect()
     }
 
-    /// Looks after a list of peers for ever; each signal of `requests` has it read again.
+    /// Looks after the file of peers for ever; each signal of `requests` has it read again.
     pub(crate) async fn watch(self: Rc<Self>, worker: Rc<Worker>, mut requests: Signals) {
-        let Some(mut list) = self.list.take() else {
+        let Some(file) = self.file.clone() else {
             return;
         };
         loop {
             let asked = certificates::next_look(&mut requests).await;
             // Elsewhere: a file may be behind a network that has stopped.
-            let (changed, remarks);
-            (list, changed, remarks) = smol::unblock(move || {
-                let (changed, remarks) = list.check(asked);
-                (list, changed, remarks)
-            })
-            .await;
-            certificates::log(remarks);
-            if changed {
-                let peers = self.ids(list.peers());
-                worker.io.report(Event::Peers { peers });
-            }
+            let file = file.clone();
+            let read = smol::unblock(move || peers_list::read(&file)).await;
+            self.take_in(&worker, Place::File, read, asked);
+        }
+    }
+
+    /// Takes in what was read of a place that names peers, and tells the node if there are others.
+    pub(crate) fn take_in(
+        &self,
+        worker: &Worker,
+        place: Place,
+        read: Result<Vec<u8>, String>,
+        asked: bool,
+    ) {
+        let mut list = self.list.borrow_mut();
+        let (changed, remarks) = list.take_in(place, read, asked);
+        certificates::log(remarks);
+        if changed {
+            let peers = self.ids(list.peers());
+            worker.io.report(Event::Peers { peers });
         }
     }
 
@@ -258,4 +269,4 @@ impl Peers {
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the options begin with that say which peers to trust.
-const OPTIONS: &str = "--peer-";
+pub(crate) const OPTIONS: &str = "--peer-";

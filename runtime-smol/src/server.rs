@@ -12,6 +12,7 @@ use async_signal::{Signal, Signals};
 use mles_sansio::{Event, Node};
 use runtime_common::certificates::Certificates;
 use runtime_common::config::Config;
+use runtime_common::http::Health;
 use runtime_common::limits::{Descriptors, Limits};
 use runtime_common::tls;
 use rustls::ServerConfig;
@@ -25,6 +26,7 @@ use crate::handover::Handover;
 use crate::listen::{self, Bound};
 use crate::monitor::{Monitor, Outlets};
 use crate::peers::Peers;
+use crate::peers_url;
 use crate::socket::Socket;
 use crate::turn::{self, Aside};
 use crate::worker::{Arrival, Worker};
@@ -57,12 +59,13 @@ pub(crate) fn run(
         per_ip_limit: config.per_ip_limit,
         rate_limit: config.rate_limit,
     };
-    let door = Arc::new(Door::new(limits, config.io_threads()));
+    let health = Health::new(config.peering.is_on());
+    let door = Arc::new(Door::new(limits, config.io_threads(), health));
     let tls = tls::server_config(certificates.shown());
     let others = (1..config.io_threads()).map(|thread| spawn(thread, config, &tls, &door));
     let server = Rc::new(Server {
         own: Worker::new(0, config, &tls, &door),
-        monitor: Monitor::new(&door, config.history_bytes),
+        monitor: Monitor::new(&door, config),
         others: others.collect::<Result<_, _>>()?,
         door,
     });
@@ -92,8 +95,12 @@ pub(crate) fn run(
         }
         let listed = match &peers {
             Some(peers) => {
+                let own = || server.own.clone();
                 let requests = listen_for(&[Signal::Hup])?;
-                Some(executor.spawn(peers.clone().watch(server.own.clone(), requests)))
+                let file = executor.spawn(peers.clone().watch(own(), requests));
+                let requests = listen_for(&[Signal::Hup])?;
+                let page = executor.spawn(peers_url::watch(peers.clone(), own(), requests));
+                Some((file, page))
             }
             None => None,
         };

@@ -53,7 +53,7 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin, A>(
                 any |= threads.handle(node, clock, None, &mut events);
             }
             if any {
-                tally.stats.set(node.stats());
+                tally.note(node);
                 threads.hand_over();
                 io.deliver();
                 if others.is_empty() {

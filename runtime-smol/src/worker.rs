@@ -43,6 +43,7 @@ impl Worker {
             entrance: Entrance {
                 acceptor: TlsAcceptor::from(tls.clone()),
                 handshake_timeout: config.handshake_timeout,
+                health: door.health.clone(),
             },
             door: door.clone(),
             coming: RefCell::default(),

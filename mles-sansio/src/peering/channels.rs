@@ -200,6 +200,7 @@ impl Node {
         let Some(Phase::Joined { done, .. }) = lane.map(|lane| &mut lane.phase) else {
             return; // It belongs to a join that we have taken back.
         };
+        self.stats.link_resyncs += u64::from(!*done);
         *done = true;
         self.synchronised(now, group);
         self.review(now, group);
@@ -226,6 +227,7 @@ impl Node {
                 }
                 let retry = now.mono + self.config.peering.backoff_max;
                 lane.phase = Phase::Refused { retry }; // C1.8
+                self.stats.link_refusals += 1;
                 self.peering.reviews.add(retry, group);
                 self.synchronised(now, group);
             }

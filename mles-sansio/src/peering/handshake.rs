@@ -226,6 +226,7 @@ impl Node {
             kept: 0,
         };
         self.peering.links.insert(conn, link);
+        self.stats.links_opened += 1;
         self.conns.insert(conn, Conn::Link);
         self.emit(Action::Resume { conn });
         self.notice(Notice::Linked {

@@ -1,6 +1,5 @@
 //! What comes over links: frames and messages (spec: F1, S1).
 
-use super::lane::Lane;
 use super::link::End;
 use super::wire::{self, Label, LinkFrame};
 use crate::action::{Action, GroupId};
@@ -79,11 +78,12 @@ impl Node {
             return self.violated(now, conn, Violation::LinkTime); // F1.6
         }
         let group = self.channels.id(&label.channel);
-        let Some(group) = group.filter(|group| link.lanes.get(group).is_some_and(Lane::hears))
-        else {
+        let lane = group.and_then(|group| Some((group, link.lanes.get(&group)?)));
+        let Some((group, lane)) = lane.filter(|(_, lane)| lane.hears()) else {
             self.stats.link_ignored += 1;
             return; // C1.5
         };
+        let recovering = lane.is_recovering();
         self.stats.link_messages += 1;
         if label.ts > now.unix.saturating_add(AHEAD_MAX) {
             self.stats.link_ahead += 1;
@@ -146,6 +146,7 @@ impl Node {
             return;
         };
         self.stats.link_accepted += 1;
+        self.stats.link_recovered += u64::from(recovering);
         if members {
             self.emit(Action::Broadcast {
                 group,

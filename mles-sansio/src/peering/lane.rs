@@ -72,6 +72,11 @@ impl Lane {
         }
     }
 
+    /// Whether what comes on it is what this node lacks: the upstream has not said `done` yet.
+    pub(crate) fn is_recovering(&self) -> bool {
+        matches!(self.phase, Phase::Joined { done: false, .. })
+    }
+
     /// The other says what it has: all that is above is sent, from the oldest on.
     pub(crate) fn tell(&mut self, have: impl Iterator<Item = (NodeId, u64)>) {
         self.told = have.collect();

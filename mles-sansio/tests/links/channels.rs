@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mles_sansio::Action;
+use mles_sansio::{Action, NodeId};
 
 use crate::common::{self, lost, text};
 use crate::played::{A, B, Linked, SECOND, announcement, config, done, join, label, leave, said};
@@ -197,4 +197,37 @@ fn many_channels_do_not_linger() {
     let mut left = said(&node.event(lost(11)), 1);
     left.extend(said(&node.wait(SECOND), 1));
     assert_eq!(left, [""; 0]);
+}
+
+#[test]
+fn what_a_resync_brings_is_counted() {
+    // S3.1, C1.8: what comes between the reply and `done` is what the node had missed.
+    let mut node = Linked::new(config());
+    let _ = node.above(1, A, &[B]);
+    let _ = node.below(2, NodeId(0xc));
+    let stats = node.world.node.stats();
+    assert_eq!((stats.links, stats.upstreams, stats.hops), (2, 1, 2));
+    node.world.enter(3, "bob", "room");
+    let ts = node.world.now.unix;
+    let _ = node.message(1, A, 1, ts, "ignored");
+    let _ = node.hear(1, &join(A, &format!("\"{A}\":3")));
+    for seq in [1, 2, 2] {
+        let _ = node.message(1, A, seq, ts + seq, "missed");
+    }
+    let _ = node.hear(1, &done(A));
+    let _ = node.hear(1, &done(A));
+    let _ = node.message(1, A, 3, ts + 3, "live");
+    let stats = node.world.node.stats();
+    let came = (stats.link_messages, stats.link_accepted);
+    assert_eq!((came, stats.link_duplicates), ((4, 3), 1));
+    assert_eq!((stats.link_resyncs, stats.link_recovered), (1, 2));
+    // A new upstream is another resync; one that refuses is none.
+    let _ = node.event(lost(1));
+    let stats = node.world.node.stats();
+    assert_eq!((stats.links, stats.upstreams, stats.hops), (1, 0, 0));
+    let _ = node.above(4, B, &[]);
+    let _ = node.hear(4, &leave(B));
+    let stats = node.world.node.stats();
+    assert_eq!((stats.link_resyncs, stats.link_refusals), (1, 1));
+    assert_eq!((stats.links, stats.links_opened, stats.hops), (2, 3, 1));
 }

@@ -16,8 +16,8 @@ use super::peering::{self, Peering};
 use super::report::{DEFAULT, Value};
 use super::units::{self, GIB};
 use super::{
-    CONFIG_VARIABLE, CertificateFiles, HISTORY_CHANNEL_BYTES, KEY_VARIABLE, KeySource, LogFormat,
-    NamedFile, PEER_KEY_VARIABLE, TIMES,
+    CONFIG_VARIABLE, CertificateFiles, HISTORY_CHANNEL_BYTES, KEY_VARIABLE, KeySource, LOOKS,
+    LogFormat, NamedFile, NamedUrl, PEER_KEY_VARIABLE, PEERS_URL_INTERVAL, TIMES,
 };
 use crate::address::Address;
 use crate::tls;
@@ -324,6 +324,7 @@ impl Check {
     pub(super) fn peering(
         &mut self,
         (peers, file): (Setting, Setting),
+        (page, interval): (Setting, Setting),
         key: (Option<OsString>, Setting),
         open: Setting,
         ca: Setting,
@@ -332,6 +333,17 @@ impl Check {
         let url = |peer: &Address| format!("wss://{peer}");
         let peers = self.list(peers, "address", url, peering::peers);
         let file = self.path(file);
+        let name = page.given.as_ref().map(|given| given.name.clone());
+        let name = name.unwrap_or_default();
+        let show = |page: &Option<NamedUrl>| {
+            page.as_ref()
+                .map_or_else(|| "none".to_owned(), NamedUrl::to_string)
+        };
+        let page = self.value(page, None, show, |text| {
+            Address::parse_https(text).map(|address| Some(NamedUrl::new(&name, address)))
+        });
+        let none = units::show_duration(PEERS_URL_INTERVAL);
+        let interval = self.duration_or(interval, &LOOKS, &none);
         let key = self.secret(&PEER_KEY, key.0, key.1);
         let name = open.given.as_ref().map(|given| given.name.clone());
         let open = self.switch(open);
@@ -345,6 +357,8 @@ impl Check {
         Peering {
             peers,
             file,
+            url: page,
+            url_interval: interval.unwrap_or(PEERS_URL_INTERVAL),
             key,
             open,
             ca: self.path(ca),

@@ -186,6 +186,28 @@ pub(super) struct Cli {
     )]
     pub(super) peers_file: Option<OsString>,
 
+    /// Page with still more such servers, in the form of --peers-file and behind those; fetched
+    /// at the start, which does not wait for it, then once in --peers-url-interval and on SIGHUP.
+    /// If that fails, the list from before stays in use. Its certificate may be of an authority
+    /// that this machine trusts, or as --peer-ca and --peer-fingerprint say. [default: none]
+    #[arg(
+        long,
+        value_name = "https://HOST[:PORT]/PATH",
+        help_heading = "Peering",
+        verbatim_doc_comment
+    )]
+    pub(super) peers_url: Option<OsString>,
+
+    /// Time from one look at that page to the next, 1s to 24h; after one in vain 1s, and then
+    /// twice as long each time. [default: 5m]
+    #[arg(
+        long,
+        value_name = "TIME",
+        help_heading = "Peering",
+        verbatim_doc_comment
+    )]
+    pub(super) peers_url_interval: Option<OsString>,
+
     /// File whose first line is the key that the servers of one network prove to know, and trust
     /// each other with every channel; not the clients' key.
     /// Or set MLES_PEER_KEY to the key itself; not both. [default: no key, no peers are accepted]
@@ -278,10 +300,11 @@ An empty variable counts as not set, but an empty MLES_KEY or MLES_PEER_KEY is r
 RUST_LOG sets what is logged: error, warn, info, debug or trace [default: info].
 
 SIGTERM and SIGINT end the server, telling its clients, within 5 s. SIGUSR1 has it log a line of
-numbers, as it does every hour. SIGHUP has it read the certificate files and the list of peers
+numbers, as it does every hour. SIGHUP has it read the certificate files and the lists of peers
 again.
 
-/healthz answers 200, and 503 to who is connected already when the server ends.
+/healthz answers 200, and 503 to who is connected already when the server ends. With peers it
+says how many links there are, whether one is to an upstream, and how many lead to the root.
 
 Memory has these bounds: --history-bytes; for messages on their way in, four times --max-message or,
 if that is more, twice it for each thread; as much for those on their way out; for each session

@@ -154,6 +154,8 @@ settings! {
     threads "--threads" "MLES_THREADS",
     peer "--peer" "MLES_PEER",
     peers_file "--peers-file" "MLES_PEERS_FILE",
+    peers_url "--peers-url" "MLES_PEERS_URL",
+    peers_url_interval "--peers-url-interval" "MLES_PEERS_URL_INTERVAL",
     peer_key_file "--peer-key-file" "MLES_PEER_KEY_FILE",
     open_peering "--open-peering" "MLES_OPEN_PEERING",
     peer_ca "--peer-ca" "MLES_PEER_CA",

@@ -1,5 +1,8 @@
 //! The other servers that this one makes a network with.
 
+use std::fmt;
+use std::time::Duration;
+
 use super::KeySource;
 use super::layer::Given;
 use crate::address::Address;
@@ -11,8 +14,12 @@ use crate::tls;
 pub struct Peering {
     /// Whom to dial, in order of preference, without repeats: at most [`PEERS_MAX`].
     pub peers: Vec<Address>,
-    /// A file that names more of them, see [`crate::peers_file`].
+    /// A file that names more of them, see [`crate::peers_list`].
     pub file: Option<NamedFile>,
+    /// A page of the Web that names yet more.
+    pub url: Option<NamedUrl>,
+    /// How long a list from there is good: 1 s to 24 h.
+    pub url_interval: Duration,
     /// The key of the network of servers (O1.4), apart from that of the clients.
     pub key: KeySource,
     /// Whether peers are taken without a key (O1.5).
@@ -24,19 +31,62 @@ pub struct Peering {
     pub fingerprints: Vec<[u8; 32]>,
 }
 
+/// A page of the Web that the configuration names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedUrl {
+    /// Where it is.
+    pub address: Address,
+    /// Where the configuration names it, for mistakes.
+    pub name: String,
+}
+
+impl NamedUrl {
+    /// A page at this address, which stands under this name in the configuration.
+    pub fn new(name: impl Into<String>, address: Address) -> Self {
+        let name = name.into();
+        Self { address, name }
+    }
+}
+
+impl fmt::Display for NamedUrl {
+    /// The URL without its query, in which a secret may stand.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = &self.address;
+        write!(f, "https://{address}{}", address.uri.path())?;
+        match address.uri.query() {
+            Some(_) => f.write_str("?…"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The most peers that can be named: a list that is gone through with waits between has no use for more.
 pub const PEERS_MAX: usize = 64;
 
 impl Peering {
+    /// Whether the server dials others, or takes them.
+    pub fn is_on(&self) -> bool {
+        self.dials() || self.takes()
+    }
+
+    /// Whether there are servers to dial, or may be.
+    pub fn dials(&self) -> bool {
+        !self.peers.is_empty() || self.file.is_some() || self.url.is_some()
+    }
+
+    /// Whether other servers are taken (O1.5).
+    pub(super) fn takes(&self) -> bool {
+        self.open || self.key != KeySource::None
+    }
+
     /// What is allowed but should be known.
     pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
         let open = "--open-peering: whoever can connect can be a peer, and read and write every channel; \
              give all servers one secret with MLES_PEER_KEY or --peer-key-file, and leave it out";
         let idle = "--peer-ca and --peer-fingerprint say which certificates the servers may have that this one \
-             connects to, and there are none: name them with --peer or --peers-file";
-        let dials = !self.peers.is_empty() || self.file.is_some();
+             connects to, and there are none: name them with --peer, --peers-file or --peers-url";
         let trusts = self.ca.is_some() || !self.fingerprints.is_empty();
-        let lines = [(self.open, open), (trusts && !dials, idle)];
+        let lines = [(self.open, open), (trusts && !self.dials(), idle)];
         let lines = lines.into_iter().filter(|(holds, _)| *holds);
         lines.map(|(_, line)| line.to_owned())
     }

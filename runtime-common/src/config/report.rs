@@ -10,7 +10,7 @@ use super::{
     CertificateFiles, Config, Exit, KeySource, NamedFile, Obstacle, Read, layer, unknown_variables,
 };
 use crate::certificates::ending;
-use crate::peers_file::PeersFile;
+use crate::peers_list::of_file;
 use crate::tls;
 
 /// What a setting is in the end, and where that was written.
@@ -98,8 +98,7 @@ pub(super) fn check(
     if let Some(file) = &config.peering.file
         && named(file)
     {
-        let peers = config.peering.peers.clone();
-        mistakes.extend(PeersFile::load(file.clone(), peers).err());
+        mistakes.extend(of_file(file, &config.peering.peers).mistakes);
     }
     for files in &config.certificates {
         let CertificateFiles {

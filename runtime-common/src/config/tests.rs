@@ -65,6 +65,8 @@ fn defaults() {
         peering: Peering {
             peers: Vec::new(),
             file: None,
+            url: None,
+            url_interval: 300 * second,
             key: KeySource::None,
             open: false,
             ca: None,
@@ -108,7 +110,7 @@ fn flag_before_variable_before_default() {
 }
 
 /// A setting of each kind, and where its files are said to be named.
-fn every_setting(cert: &str, key: &str, key_file: &str, peer: [&str; 3]) -> Config {
+fn every_setting(cert: &str, key: &str, key_file: &str, peer: [&str; 4]) -> Config {
     let files = |certificate, private_key| CertificateFiles {
         certificate: NamedFile::new(cert, certificate),
         private_key: NamedFile::new(key, private_key),
@@ -141,6 +143,11 @@ fn every_setting(cert: &str, key: &str, key_file: &str, peer: [&str; 3]) -> Conf
                 .map(|url| Address::parse(url).unwrap())
                 .into(),
             file: Some(NamedFile::new(peer[2], "/o")),
+            url: Some(NamedUrl::new(
+                peer[3],
+                Address::parse_https("https://u/l?m").unwrap(),
+            )),
+            url_interval: Duration::from_secs(120),
             key: KeySource::File(NamedFile::new(peer[0], "/p")),
             open: false,
             ca: Some(NamedFile::new(peer[1], "/q")),
@@ -158,16 +165,21 @@ fn every_setting_from_each_place() {
         --filelimit 14 --rate-limit 15 --per-ip-limit 16 --threads 17 --log-format json --metrics 18";
     let (ab, cd) = (&"ab".repeat(32), &"CD".repeat(32));
     let args = format!(
-        "{args} --peer wss://a --peer wss://[::1]:2 --peers-file /o --peer-key-file /p --open-peering=false --peer-ca /q \
+        "{args} --peer wss://a --peer wss://[::1]:2 --peers-file /o --peers-url https://u/l?m --peers-url-interval 2m --peer-key-file /p --open-peering=false --peer-ca /q \
          --peer-fingerprint {ab} --peer-fingerprint {cd}"
     );
-    let peer = ["--peer-key-file", "--peer-ca", "--peers-file"];
+    let peer = [
+        "--peer-key-file",
+        "--peer-ca",
+        "--peers-file",
+        "--peers-url",
+    ];
     let expected = every_setting("--tls-cert", "--tls-key", "--key-file", peer);
     assert_eq!(load(&args, &[]).unwrap(), expected);
 
     let values = format!(
         "10.0.0.1,[::]:2 1 /c,/d /k,/l /f 3 4 5 6KiB 7MiB 80ms 9s 10 11s 12s 13 14 15 16 17 \
-         wss://a,wss://[::1]:2 /o /p false /q {ab},{cd} json 18"
+         wss://a,wss://[::1]:2 /o https://u/l?m 120 /p false /q {ab},{cd} json 18"
     );
     let mut values = values.split(' ');
     let env: Vec<(&str, &str)> = layer::VARIABLES
@@ -175,13 +187,18 @@ fn every_setting_from_each_place() {
         .map(|name| (*name, values.next().unwrap()))
         .collect();
     assert_eq!(values.next(), None);
-    let peer = ["MLES_PEER_KEY_FILE", "MLES_PEER_CA", "MLES_PEERS_FILE"];
+    let peer = [
+        "MLES_PEER_KEY_FILE",
+        "MLES_PEER_CA",
+        "MLES_PEERS_FILE",
+        "MLES_PEERS_URL",
+    ];
     let expected = every_setting("MLES_TLS_CERT", "MLES_TLS_KEY", "MLES_KEY_FILE", peer);
     assert_eq!(load("", &env).unwrap(), expected);
 
     let mut values = format!(
         "['10.0.0.1', '[::]:2'] 1 ['/c', '/d'] ['/k', '/l'] '/f' 3 4 5 '6KiB' '7MiB' '80ms' '9s' 10 '11s' '12s' 13 14 15 16 17 \
-         ['wss://a', 'wss://[::1]:2'] '/o' '/p' false '/q' ['{ab}', '{cd}'] 'json' 18"
+         ['wss://a', 'wss://[::1]:2'] '/o' 'https://u/l?m' '2m' '/p' false '/q' ['{ab}', '{cd}'] 'json' 18"
     )
         .replace("', '", "','")
         .split(' ')
@@ -197,9 +214,10 @@ fn every_setting_from_each_place() {
     let path = dir.file("m.toml", text.join("\n")).display().to_string();
     let at = |line, key| format!("{path}:{line}: {key}");
     let peer = [
-        &at(23, "peer-key-file")[..],
-        &at(25, "peer-ca"),
+        &at(25, "peer-key-file")[..],
+        &at(27, "peer-ca"),
         &at(22, "peers-file"),
+        &at(23, "peers-url"),
     ];
     let expected = every_setting(
         &at(3, "tls-cert"),
@@ -380,6 +398,7 @@ fn help_tells_the_defaults() {
             "--metrics",
             format!("[default port: {METRICS_PORT}; default: none]"),
         ),
+        ("--peers-url-interval <", "[default: 5m]".to_owned()),
         ("--filelimit", format!("[default: {FILELIMIT}]")),
         ("--rate-limit", format!("[default: {RATE_LIMIT}]")),
         ("--per-ip-limit", format!("[default: {PER_IP_LIMIT}]")),

@@ -277,8 +277,8 @@ pub(super) fn upgrade(accept: &str) -> Answer {
 const PASSING: &str = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
 
 /// The server is well.
-pub(super) fn healthy(with_body: bool) -> Answer {
-    passing("text/plain", "ok\n", with_body)
+pub(super) fn healthy(text: &str, with_body: bool) -> Answer {
+    passing("text/plain", text, with_body)
 }
 
 /// What Prometheus reads.

@@ -1,6 +1,6 @@
 //! What holds of any bytes.
 
-use super::{Answer, Gate, HEAD_MAX, HEADERS_MAX, parse_head, respond};
+use super::{Answer, Gate, HEAD_MAX, HEADERS_MAX, Health, parse_head, respond};
 
 /// Fuzz body. The first byte chooses the pieces in which the rest arrives: the head, or the
 /// refusal, is that of reading it whole, and each head has a well-formed answer.
@@ -32,7 +32,7 @@ pub fn fuzz(data: &[u8]) {
         "the head is no longer than it must be"
     );
     for gate in [Gate::Open, Gate::Full, Gate::ShuttingDown] {
-        match respond(&head, gate) {
+        match respond(&head, gate, &Health::new(true)) {
             Answer::Upgrade { response } => {
                 assert_eq!(gate, Gate::Open, "the gate is respected");
                 assert!(response.starts_with(b"HTTP/1.1 101 "), "it upgrades");

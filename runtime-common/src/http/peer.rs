@@ -49,8 +49,7 @@ impl Upgrade {
     #[must_use]
     pub fn new(address: &Address, nonce: u128) -> Self {
         let key = tungstenite::handshake::client::generate_key();
-        let path = address.uri.path_and_query();
-        let path = path.map_or("/", |path| path.as_str());
+        let path = address.path();
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n\

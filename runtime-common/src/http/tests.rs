@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod fetch;
 mod head;
 mod noise;
 mod pages;
@@ -45,7 +46,7 @@ const BROWSER: &str = "GET wss://mles.example/ HTTP/1.1\r\n\
 fn answer_at(request: &str, gate: Gate) -> Result<Answer, Refusal> {
     let (head, used) = parse_head(request.as_bytes())?.expect("a complete head");
     assert_eq!(used, request.len());
-    Ok(respond(&head, gate))
+    Ok(respond(&head, gate, &Health::default()))
 }
 
 fn answer(request: &str) -> Result<Answer, Refusal> {

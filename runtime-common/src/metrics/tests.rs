@@ -176,7 +176,21 @@ fn snapshot() -> Snapshot {
             violations: 14,
             stale: 15,
             breaches: 16,
-            ..Stats::default()
+            links: 31,
+            upstreams: 1,
+            hops: 33,
+            links_opened: 34,
+            link_messages: 35,
+            link_accepted: 36,
+            link_duplicates: 37,
+            link_ignored: 38,
+            link_ahead: 39,
+            link_sent: 40,
+            link_too_big: 41,
+            link_dropped: 42,
+            link_resyncs: 43,
+            link_refusals: 44,
+            link_recovered: 45,
         },
         closes: [
             (Closing::Answer, 17),
@@ -194,6 +208,7 @@ fn snapshot() -> Snapshot {
             rate_limit: None,
         },
         history_limit: 25,
+        place: None,
         started: Duration::from_millis(1_700_000_000_250),
         uptime: Duration::from_millis(3_600_999),
         process: Some(Process {
@@ -250,6 +265,29 @@ fn a_text_keeps_the_formats_rules_and_has_every_number() {
             "mles_closes_total{code=\"4001\",cause=\"auth_missing\"}",
             0.0,
         ),
+        ("mles_links{to=\"upstream\"}", 1.0),
+        ("mles_links{to=\"downstream\"}", 30.0),
+        ("mles_root_hops", 33.0),
+        ("mles_links_opened_total", 34.0),
+        (
+            "mles_link_received_messages_total{result=\"accepted\"}",
+            36.0,
+        ),
+        (
+            "mles_link_received_messages_total{result=\"duplicate\"}",
+            37.0,
+        ),
+        (
+            "mles_link_received_messages_total{result=\"not_joined\"}",
+            38.0,
+        ),
+        ("mles_link_received_messages_total{result=\"ahead\"}", 39.0),
+        ("mles_link_sent_messages_total", 40.0),
+        ("mles_link_omitted_messages_total{reason=\"too_big\"}", 41.0),
+        ("mles_link_omitted_messages_total{reason=\"no_room\"}", 42.0),
+        ("mles_link_joins_total{result=\"synchronised\"}", 43.0),
+        ("mles_link_joins_total{result=\"refused\"}", 44.0),
+        ("mles_link_recovered_messages_total", 45.0),
         ("mles_breaches_total", 16.0),
     ] {
         assert_eq!(samples.get(series), Some(&value), "{series}\n{text}");
@@ -284,6 +322,38 @@ fn the_line() {
          messages=18446744073709551615 message_bytes=12 lagged=13 violations=14 failed=1 refused_rate_limit=1 \
          refused_per_ip_limit=2 refused_filelimit=3 refused_max_sessions=4 breaches=16"
     );
+}
+
+/// Where there may be links, it says how they are.
+#[test]
+fn the_line_of_a_network() {
+    let mut snapshot = snapshot();
+    let [node, root] = [NodeId(1), NodeId(2)];
+    snapshot.place = Some(Place {
+        node,
+        upstream: None,
+        root,
+    });
+    let line = snapshot.line();
+    let (before, links) = line.split_once(" links=").unwrap();
+    assert!(before.ends_with(" refused_max_sessions=4"), "{line}");
+    assert_eq!(
+        links,
+        "31 upstream=1 hops=33 link_received=35 link_duplicates=37 link_recovered=45 link_sent=40 link_lost=83 \
+         breaches=16"
+    );
+    let (one, two) = (format!("{node}"), format!("{root}"));
+    for (upstream, shown) in [(None, ""), (Some(root), &*two)] {
+        snapshot.place = Some(Place {
+            node,
+            upstream,
+            root,
+        });
+        let series =
+            format!("mles_node_info{{node=\"{one}\",upstream=\"{shown}\",root=\"{two}\"}}");
+        let samples = read(&snapshot.exposition()).unwrap();
+        assert_eq!(samples.get(&series), Some(&1.0), "{series}");
+    }
 }
 
 #[test]

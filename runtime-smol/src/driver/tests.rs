@@ -135,6 +135,7 @@ async fn session<'a>(
         .with_no_client_auth();
     let identities = Arc::new(tls::Identities::new(vec![identity]));
     let entrance = Entrance {
+        health: Arc::default(),
         acceptor: TlsAcceptor::from(tls::server_config(&identities)),
         handshake_timeout: Duration::from_secs(60),
     };

@@ -26,6 +26,7 @@ suite! {
     a_server_that_names_itself,
     a_peer_that_knows_no_peering,
     a_server_stops_with_its_links,
+    links_in_health_and_numbers,
 }
 
 const KEY: (&str, &str) = ("MLES_PEER_KEY", "the servers' secret");
@@ -467,4 +468,80 @@ fn a_server_stops_with_its_links(binary: &Binary) {
     lower.assert_serves();
     let ended = lower.stop();
     assert_eq!(ended.status.code(), Some(0));
+}
+
+fn health(server: &Server) -> String {
+    let response = black_box::request(server.tls(), b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(response.status, 200);
+    response.text().to_owned()
+}
+
+fn metrics(server: &Server) -> String {
+    let line = server.log().wait_for("metrics are at http://").unwrap();
+    let (_, rest) = line.split_once("http://").unwrap();
+    let address = rest.strip_suffix("/metrics").unwrap();
+    let stream = std::net::TcpStream::connect(address).unwrap();
+    let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+    black_box::request(stream, request).text().to_owned()
+}
+
+/// The operator sees where a server is in the tree, and what its links bring, in all places where numbers are.
+fn links_in_health_and_numbers(binary: &Binary) {
+    let threads = ["--threads", "2", "--metrics", "0"];
+    let upper = Server::start(binary, &threads, &[KEY]);
+    let mut alice = upper.join("alice", "c");
+    for text in ["one", "two"] {
+        alice.send(text);
+    }
+    alice.settle();
+    assert_eq!(health(&upper), "ok\nlinks=0 upstream=0 hops=0\n");
+    let lower = below(binary, &[&upper]).args(&threads).start();
+    linked(&lower);
+    let mut bob = lower.join("bob", "c");
+    bob.expect([header("alice", "c"), "one".to_owned(), "two".to_owned()]);
+    alice.expect([header("bob", "c")]);
+    alice.send("three");
+    bob.expect(["three"]);
+    assert_eq!(health(&upper), "ok\nlinks=1 upstream=0 hops=0\n");
+    assert_eq!(health(&lower), "ok\nlinks=1 upstream=1 hops=1\n");
+    let (above, text) = (metrics(&upper), metrics(&lower));
+    for (text, series) in [
+        (&text, "mles_links{to=\"upstream\"} 1"),
+        (&text, "mles_links{to=\"downstream\"} 0"),
+        (&text, "mles_root_hops 1"),
+        (
+            &text,
+            "mles_link_received_messages_total{result=\"accepted\"} 4",
+        ),
+        (&text, "mles_link_recovered_messages_total 3"),
+        (&text, "mles_link_sent_messages_total 1"),
+        (&text, "mles_link_joins_total{result=\"synchronised\"} 1"),
+        (&above, "mles_links{to=\"upstream\"} 0"),
+        (&above, "mles_links{to=\"downstream\"} 1"),
+        (&above, "mles_links_opened_total 1"),
+        (&above, "mles_root_hops 0"),
+        (&above, "mles_link_sent_messages_total 4"),
+    ] {
+        assert!(text.lines().any(|line| line == series), "{series}: {text}");
+    }
+    // The one below names the one above as that names itself.
+    let info = |text: &str| -> Vec<String> {
+        let line = text.lines().find(|it| it.starts_with("mles_node_info{"));
+        let parts = line.unwrap().split('"');
+        parts.skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let (above, text) = (info(&above), info(&text));
+    assert_eq!(above[1..], ["", &above[0]]);
+    assert_eq!(text[1..], [above[0].clone(), above[0].clone()]);
+    lower.signal(Signal::USR1);
+    let line = lower.log().wait_for("stats uptime_seconds=").unwrap();
+    let links =
+        " links=1 upstream=1 hops=1 link_received=4 link_duplicates=0 link_recovered=3 link_sent=1";
+    assert!(line.contains(links), "{line}");
+    drop(upper);
+    assert!(lower.log().wait_for("has ended").is_some());
+    // A word from bob is taken through the node after what ended the link.
+    bob.send("alone");
+    bob.settle();
+    assert_eq!(health(&lower), "ok\nlinks=0 upstream=0 hops=0\n");
 }

@@ -33,6 +33,30 @@ const TABLE: &[Case] = &[
         "MLES_PEER: 'b': not a WebSocket address: give wss://HOST[:PORT]",
     ),
     (
+        "--peers-url http://lists.example/peers",
+        &[],
+        "",
+        "--peers-url: 'http://lists.example/peers': Mles runs over TLS alone: give https://HOST[:PORT]/PATH",
+    ),
+    (
+        "",
+        &[("MLES_PEERS_URL", "wss://lists.example")],
+        "",
+        "MLES_PEERS_URL: 'wss://lists.example': not an address of the Web: give https://HOST[:PORT]/PATH",
+    ),
+    (
+        "--config FILE",
+        &[],
+        "peers-url = ['https://a', 'https://b']",
+        "FILE:1: peers-url: an array is no text: give a string in quotes",
+    ),
+    (
+        "--peers-url https://a --peers-url-interval 10ms",
+        &[],
+        "",
+        "--peers-url-interval: 10ms is out of range: give 1s to 24h",
+    ),
+    (
         "--config FILE",
         &[],
         "peer = 8077",

@@ -57,7 +57,9 @@ fn warns_where_peering_is_open_or_idle() {
         &format!("--peer-fingerprint {}", "ab".repeat(32)),
     ] {
         let warnings = load(options, &[]).unwrap().warnings();
-        assert!(matches!(&warnings[..], [line] if line.contains("--peer or --peers-file")));
+        assert!(
+            matches!(&warnings[..], [line] if line.contains("--peer, --peers-file or --peers-url"))
+        );
         let named = format!("{options} --peers-file p");
         assert_eq!(load(&named, &[]).unwrap().warnings(), Vec::<String>::new());
     }

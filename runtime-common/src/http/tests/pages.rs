@@ -106,6 +106,27 @@ fn says_how_it_is() {
     assert!(matches!(upgrade, Answer::Upgrade { .. }), "{upgrade:?}");
 }
 
+/// The first line stays what it is for who looks at that alone.
+#[test]
+fn says_how_it_is_linked() {
+    let (head, _) = parse_head(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap()
+        .unwrap();
+    let health = Health::new(true);
+    let says = |lines: &str| {
+        let answer = text(Ok(respond(&head, Gate::Open, &health)));
+        assert!(answer.ends_with(&format!("\r\n\r\n{lines}")), "{answer}");
+    };
+    says("ok\nlinks=0 upstream=0 hops=0\n");
+    health.note(&mles_sansio::Stats {
+        links: 3,
+        upstreams: 1,
+        hops: 2,
+        ..mles_sansio::Stats::default()
+    });
+    says("ok\nlinks=3 upstream=1 hops=2\n");
+}
+
 #[test]
 fn serves_metrics_and_nothing_else_on_their_port() {
     let at = |request: &str| {

@@ -40,7 +40,8 @@ fn both_ends_understand_each_other() {
         let asked = Upgrade::new(&Address::parse(url).unwrap(), NONCE);
         let (head, used) = parse_head(&asked.request).unwrap().unwrap();
         assert_eq!((used, nonce(&head)), (asked.request.len(), Some(NONCE)));
-        let Answer::Upgrade { mut response } = respond(&head, Gate::Open) else {
+        let Answer::Upgrade { mut response } = respond(&head, Gate::Open, &Health::default())
+        else {
             panic!("{url}");
         };
         assert_eq!(asked.answer(&response), Ok(Some((None, response.len()))));
@@ -58,7 +59,7 @@ fn both_ends_understand_each_other() {
 fn who_is_no_mles_server() {
     let asked = Upgrade::new(&Address::parse("wss://mles.example").unwrap(), NONCE);
     let (head, _) = parse_head(&asked.request).unwrap().unwrap();
-    let Answer::Upgrade { response } = respond(&head, Gate::Open) else {
+    let Answer::Upgrade { response } = respond(&head, Gate::Open, &Health::default()) else {
         panic!("a good request");
     };
     let good = String::from_utf8(response).unwrap();

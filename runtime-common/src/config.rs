@@ -25,7 +25,7 @@ pub use crate::file::NamedFile;
 pub use client::{CLIENT_COMMANDS, ClientConfig, Format, Source, Task};
 pub use key::{KeySource, MAX_KEY};
 pub use listen::Listen;
-pub use peering::{NamedUrl, PEERS_MAX, Peering};
+pub use peering::{BRIDGES_MAX, NamedUrl, PEERS_MAX, Peering};
 
 use check::Check;
 use cli::Cli;
@@ -222,8 +222,8 @@ impl Config {
                 (layer.peers_url, layer.peers_url_interval),
                 (env(PEER_KEY_VARIABLE), layer.peer_key_file),
                 layer.open_peering,
-                layer.peer_ca,
-                layer.peer_fingerprint,
+                (layer.peer_ca, layer.peer_fingerprint),
+                layer.bridge,
             ),
             log_format: check.log_format(layer.log_format),
             metrics: check.metrics(layer.metrics),

@@ -185,6 +185,12 @@ impl Snapshot {
             add("link_sent", stats.link_sent);
             add("link_lost", stats.link_too_big + stats.link_dropped);
         }
+        if stats.bridge_connections + stats.bridge_messages + stats.bridge_sent > 0 {
+            add("bridge_connections", stats.bridge_connections);
+            add("bridge_received", stats.bridge_messages);
+            add("bridge_sent", stats.bridge_sent);
+            add("bridge_lost", stats.bridge_dropped);
+        }
         add("breaches", stats.breaches);
         line
     }
@@ -327,6 +333,7 @@ impl Snapshot {
             text.sample(&labels, count.unwrap_or_default());
         }
         self.links(&mut text);
+        self.bridges(&mut text);
         text.single(
             "mles_breaches_total",
             counter,
@@ -414,6 +421,42 @@ impl Snapshot {
             counter,
             "Messages that an upstream had and this server had missed.",
             stats.link_recovered,
+        );
+    }
+
+    /// Servers without peering.
+    fn bridges(&self, text: &mut Text) {
+        let stats = &self.stats;
+        text.single(
+            "mles_bridge_connections",
+            Kind::Gauge,
+            "Connections to servers without peering, one for each channel there.",
+            stats.bridge_connections,
+        );
+        text.family(
+            "mles_bridge_received_messages_total",
+            Kind::Counter,
+            "Messages that came over bridges, by what became of them: news, had already, come too often.",
+        );
+        let other = stats.bridge_known + stats.bridge_repeats;
+        for (result, count) in [
+            ("accepted", stats.bridge_messages.saturating_sub(other)),
+            ("known", stats.bridge_known),
+            ("repeated", stats.bridge_repeats),
+        ] {
+            text.sample(&[("result", result)], count);
+        }
+        text.single(
+            "mles_bridge_sent_messages_total",
+            Kind::Counter,
+            "Messages sent over bridges, those that were sent again among them.",
+            stats.bridge_sent,
+        );
+        text.single(
+            "mles_bridge_omitted_messages_total",
+            Kind::Counter,
+            "Messages that a bridge did not get, because too many wait for it already.",
+            stats.bridge_dropped,
         );
     }
 

@@ -271,6 +271,7 @@ mod tests {
             open: false,
             ca: None,
             fingerprints: Vec::new(),
+            bridges: Vec::new(),
         }
     }
 

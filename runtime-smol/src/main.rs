@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bridges::Bridges;
 use mles_sansio::{Node, Seed, peering};
 use monitor::Outlets;
 use peers::Peers;
@@ -12,12 +13,15 @@ use runtime_common::certificates::{Certificates, Remark};
 use runtime_common::config::{self, ClientConfig, Config, Exit, LogFormat};
 use runtime_common::limits;
 use runtime_common::local_certificate;
+use server::Others;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
+mod bridges;
 mod certificates;
 mod clock;
 mod commands;
+mod dialing;
 mod door;
 mod driver;
 mod handover;
@@ -111,7 +115,10 @@ fn start(config: &Arc<Config>) -> Result<(), String> {
         max_payload: config.max_message as u64,
         ..peering::Config::default()
     };
-    let peers = Peers::new(&config.peering)?;
+    let others = Others {
+        peers: Peers::new(&config.peering)?,
+        bridges: Bridges::new(&config.peering)?,
+    };
     let bound = listen::bind(&config.listen)?;
     let (certificates, remarks) = certificates(config)?;
     certificates::log(remarks);
@@ -141,6 +148,7 @@ fn start(config: &Arc<Config>) -> Result<(), String> {
             probe_timeout: config.probe_timeout,
             replay_timeout: config.replay_timeout,
             peering,
+            bridges: config.peering.bridge_names(),
             ..mles_sansio::Config::default()
         },
         &Seed(seed),
@@ -151,7 +159,7 @@ fn start(config: &Arc<Config>) -> Result<(), String> {
         &descriptors,
         certificates,
         node,
-        peers,
+        others,
         bound,
         outlets,
     )

@@ -8,26 +8,21 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_signal::Signals;
-use futures_rustls::client::TlsStream;
-use mles_sansio::{ConnId, DialFault, Event, Nonces, Notice, PeerId, Role, Source, Trouble};
+use mles_sansio::{ConnId, DialFault, Event, Nonces, Notice, PeerId, Role, Trouble};
 use runtime_common::address::Address;
 use runtime_common::config::{NamedFile, Peering};
 use runtime_common::http::Upgrade;
 use runtime_common::peers_list::{self, PeersList, Place};
-use runtime_common::{limits, tls};
 use runtime_smol::client::Trust;
-use runtime_smol::client::way::{DialError, Way, client_config};
+use runtime_smol::client::way::{Way, client_config};
 use rustls::ClientConfig;
-use smol::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::certificates;
+use crate::dialing::{self, Dialed};
 use crate::door::Door;
-use crate::driver::{TLS_BUFFER, live, within};
+use crate::driver::{live, within};
 use crate::peers_url::PeersUrl;
 use crate::random;
-use crate::sniff::Sniff;
-use crate::socket::Socket;
-use crate::transport::Transport;
 use crate::worker::Worker;
 
 /// The peers that this server knows, on the node's thread.
@@ -45,15 +40,6 @@ pub(crate) struct Peers {
     dialed: RefCell<HashMap<ConnId, PeerId>>,
 }
 
-/// A WebSocket at a peer.
-struct Dialed {
-    stream: TlsStream<Sniff<Socket>>,
-    /// What came behind the answer to the upgrade.
-    rest: Vec<u8>,
-    nonces: Nonces,
-    source: Source,
-}
-
 impl Peers {
     /// Those that are named at the start; nothing, if none can be.
     ///
@@ -65,12 +51,7 @@ impl Peers {
             return Ok(None);
         }
         let list = PeersList::load(peering)?;
-        let fingerprints = peering.fingerprints.iter();
-        let mut trusted: Vec<_> = fingerprints.map(|it| Trust::Fingerprint(*it)).collect();
-        if let Some(file) = &peering.ca {
-            // Last, because its error says most.
-            trusted.push(Trust::Certificates(tls::trusted_certificates(file)?));
-        }
+        let trusted = dialing::trusted(peering)?;
         let page = PeersUrl::new(peering, &trusted)?;
         let trust = match trusted.is_empty() {
             true => Trust::System,
@@ -150,7 +131,7 @@ impl Peers {
                     let why = format!("{} did not answer in time", peers.name(peer));
                     Err((DialFault::Unreachable, why))
                 };
-                within(DIAL_TIMEOUT, peers.open(peer))
+                within(dialing::TIMEOUT, peers.open(peer))
                     .await
                     .unwrap_or_else(slow)
             });
@@ -158,12 +139,7 @@ impl Peers {
             if door.stopping.load(Ordering::Relaxed) {
                 return; // Nobody wants to know any more.
             }
-            let Dialed {
-                stream,
-                rest,
-                nonces,
-                source,
-            } = match dialed {
+            let (dialed, nonces) = match dialed {
                 Ok(dialed) => dialed,
                 Err((why, text)) => {
                     tracing::debug!("peer {}: {text}", peers.name(peer));
@@ -172,7 +148,7 @@ impl Peers {
                 }
             };
             let role = Role::Dialed { peer, nonces };
-            let session = io.open(Transport::dialed(stream), rest, role, source);
+            let session = dialed.open(io, role);
             {
                 let mut dialed = peers.dialed.borrow_mut();
                 // Those that are over have been told of by now.
@@ -184,51 +160,20 @@ impl Peers {
         task.detach();
     }
 
-    /// TCP, TLS, the upgrade.
-    async fn open(&self, peer: PeerId) -> Result<Dialed, (DialFault, String)> {
+    /// A WebSocket at a peer.
+    async fn open(&self, peer: PeerId) -> Result<(Dialed, Nonces), (DialFault, String)> {
         let unreachable = |text: String| (DialFault::Unreachable, text);
-        let untrusted = |error: DialError| (DialFault::Untrusted, error.text);
-        let no_mles = |text: String| (DialFault::NotMles, text);
         let address = self.known.borrow().get(peer.0 as usize).cloned();
         let address = address.ok_or_else(|| unreachable("it is not known".to_owned()))?;
-        let way = Way::new(address.clone(), self.tls.clone(), OPTIONS);
-        let tcp = way.tcp().await.map_err(|error| unreachable(error.text))?;
-        let source = tcp.get_ref().peer_addr();
-        let source = source.map_or_else(
-            |_| Source::default(),
-            |address| Source(limits::Source::of(address.ip()).key()),
-        );
-        let stream = Sniff::dialed(Socket::new(tcp));
-        let mut stream = way.tls(stream).await.map_err(untrusted)?;
-        stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
-        let lost = |error: std::io::Error| no_mles(format!("it ended the connection ({error})"));
         let dialer = random::nonce().map_err(|error| unreachable(error.to_string()))?;
-        let upgrade = Upgrade::new(&address, dialer);
-        stream.write_all(&upgrade.request).await.map_err(lost)?;
-        stream.flush().await.map_err(lost)?;
-        let mut head = Vec::new();
-        let mut buffer = [0; 2048];
-        let (nonce, used) = loop {
-            let count = stream.read(&mut buffer).await.map_err(lost)?;
-            if count == 0 {
-                return Err(no_mles("it ended the connection".to_owned()));
-            }
-            head.extend_from_slice(&buffer[..count]);
-            if let Some(answer) = upgrade.answer(&head).map_err(no_mles)? {
-                break answer;
-            }
-        };
+        let way = Way::new(address.clone(), self.tls.clone(), OPTIONS);
+        let (dialed, nonce) = dialing::open(&way, &Upgrade::new(&address, Some(dialer))).await?;
         let Some(acceptor) = nonce else {
             let text =
                 "its answer has no Mles-Nonce: it is too old, or something between takes it out";
             return Err((DialFault::NoPeering, text.to_owned()));
         };
-        Ok(Dialed {
-            stream,
-            rest: head.split_off(used),
-            nonces: Nonces { dialer, acceptor },
-            source,
-        })
+        Ok((dialed, Nonces { dialer, acceptor }))
     }
 
     /// Logs what the node says of peers and of links to them. Says whether it was about that.
@@ -264,9 +209,6 @@ impl Peers {
         address.map_or_else(|| peer.to_string(), |address| format!("wss://{address}"))
     }
 }
-
-/// Time for a connection to a peer, all in all.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the options begin with that say which peers to trust.
 pub(crate) const OPTIONS: &str = "--peer-";

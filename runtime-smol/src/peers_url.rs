@@ -34,16 +34,7 @@ impl PeersUrl {
         let Some(url) = peering.url.clone() else {
             return Ok(None);
         };
-        // The system last, because its error says most.
-        let system = [Trust::System];
-        let all = trusted.iter().chain(&system).cloned().collect();
-        let tls = client_config(&Trust::AnyOf(all), OPTIONS).or_else(|error| {
-            // A machine without any authorities may do without.
-            match trusted.is_empty() {
-                true => Err(error),
-                false => client_config(&Trust::AnyOf(trusted.to_vec()), OPTIONS),
-            }
-        })?;
+        let tls = dialing::trusting_authorities_too(trusted, OPTIONS)?;
         Ok(Some(Self {
             way: Way::new(url.address.clone(), tls, OPTIONS),
             interval: peering.url_interval,

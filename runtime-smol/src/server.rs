@@ -19,6 +19,7 @@ use rustls::ServerConfig;
 use smol::stream::StreamExt;
 use smol::{Task, Timer};
 
+use crate::bridges::Bridges;
 use crate::certificates;
 use crate::clock::Clock;
 use crate::door::{self, Door};
@@ -39,6 +40,12 @@ struct Server {
     others: Vec<Arc<Handover<Arrival>>>,
 }
 
+/// The servers that this one connects to.
+pub(crate) struct Others {
+    pub(crate) peers: Option<Peers>,
+    pub(crate) bridges: Option<Bridges>,
+}
+
 /// Serves until a signal ends it.
 ///
 /// # Errors
@@ -49,7 +56,7 @@ pub(crate) fn run(
     descriptors: &Descriptors,
     certificates: Certificates,
     mut node: Node,
-    peers: Option<Peers>,
+    Others { peers, bridges }: Others,
     bound: Bound,
     outlets: Outlets,
 ) -> Result<(), String> {
@@ -104,14 +111,19 @@ pub(crate) fn run(
             }
             None => None,
         };
+        let bridges = bridges.map(Rc::new);
         let turns = executor.spawn(async move {
             let (io, stopping) = (&inner.own.io, &inner.door.stopping);
             let (others, tally) = (&inner.others, &inner.monitor.tally);
-            let aside = |aside| match (aside, &peers) {
-                (Aside::Dial(peer), Some(peers)) => peers.dial(&inner.own, &inner.door, peer),
-                (Aside::Notice(notice), Some(peers)) if peers.log(&notice) => {}
-                (Aside::Notice(notice), _) => turn::log(&notice),
-                (Aside::Dial(_), None) => {}
+            let aside = |aside| match (aside, &peers, &bridges) {
+                (Aside::Dial(peer), Some(peers), _) => peers.dial(&inner.own, &inner.door, peer),
+                (Aside::DialBridge(bridge, dial), _, Some(bridges)) => {
+                    bridges.dial(&inner.own, &inner.door, bridge, dial);
+                }
+                (Aside::Notice(notice), Some(peers), _) if peers.log(&notice) => {}
+                (Aside::Notice(notice), _, Some(bridges)) if bridges.log(&notice) => {}
+                (Aside::Notice(notice), _, _) => turn::log(&notice),
+                (Aside::Dial(_), None, _) | (Aside::DialBridge(..), _, None) => {}
             };
             let clock = Clock::new();
             turn::run(io, others, &mut node, &clock, stopping, tally, &aside).await;

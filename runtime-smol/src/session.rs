@@ -111,9 +111,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// The node has accepted the header.
+    /// The node has accepted the header, or waits for none.
     pub(crate) fn resume(&self, max_message: usize) {
-        if let Phase::Held | Phase::Waiting = self.phase.get() {
+        if let Phase::First | Phase::Held | Phase::Waiting = self.phase.get() {
             self.phase.set(Phase::Open);
             self.reader.borrow_mut().set_max_message(max_message);
             self.wake();

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Instant;
 
-use mles_sansio::{Action, Event, Node, Notice, PeerId};
+use mles_sansio::{Action, BridgeId, DialId, Event, Node, Notice, PeerId};
 use smol::io::{AsyncRead, AsyncWrite};
 
 use crate::clock::{Alarm, Clock};
@@ -82,6 +82,8 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin, A>(
 pub(crate) enum Aside {
     /// A peer is to be dialed.
     Dial(PeerId),
+    /// A connection over a bridge is to be opened.
+    DialBridge(BridgeId, DialId),
     /// Something is to be logged.
     Notice(Notice),
 }
@@ -138,6 +140,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, A> Threads<'a, S, A> {
                     (self.aside)(Aside::Notice(notice));
                 } else if let Action::Dial { peer } = action {
                     (self.aside)(Aside::Dial(peer));
+                } else if let Action::DialBridge { bridge, dial } = action {
+                    (self.aside)(Aside::DialBridge(bridge, dial));
                 } else if self.others.is_empty() {
                     self.io.execute(action);
                 } else {

@@ -327,8 +327,8 @@ impl Check {
         (page, interval): (Setting, Setting),
         key: (Option<OsString>, Setting),
         open: Setting,
-        ca: Setting,
-        fingerprints: Setting,
+        (ca, fingerprints): (Setting, Setting),
+        bridges: Setting,
     ) -> Peering {
         let url = |peer: &Address| format!("wss://{peer}");
         let peers = self.list(peers, "address", url, peering::peers);
@@ -363,6 +363,7 @@ impl Check {
             open,
             ca: self.path(ca),
             fingerprints: self.list(fingerprints, "fingerprint", hex, peering::fingerprints),
+            bridges: self.list(bridges, "address", url, peering::bridges),
         }
     }
 

@@ -250,6 +250,18 @@ pub(super) struct Cli {
     )]
     pub(super) peer_fingerprint: Vec<OsString>,
 
+    /// Server without peering to be a client of, on each channel that is wanted here; with the
+    /// clients' key, if there is one. One server of a network, not more, should have it. Its
+    /// certificate may be of an authority that this machine trusts, or as --peer-ca and
+    /// --peer-fingerprint say. Repeatable, at most 8. MLES_BRIDGE takes a list separated by commas.
+    #[arg(
+        long,
+        value_name = "wss://HOST[:PORT]",
+        help_heading = "Peering",
+        verbatim_doc_comment
+    )]
+    pub(super) bridge: Vec<OsString>,
+
     /// How log lines are written: text, or json for one object a line. [default: text]
     #[arg(long, value_name = "FORMAT", help_heading = "Log")]
     pub(super) log_format: Option<OsString>,

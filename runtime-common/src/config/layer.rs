@@ -160,6 +160,7 @@ settings! {
     open_peering "--open-peering" "MLES_OPEN_PEERING",
     peer_ca "--peer-ca" "MLES_PEER_CA",
     peer_fingerprint "--peer-fingerprint" "MLES_PEER_FINGERPRINT",
+    bridge "--bridge" "MLES_BRIDGE",
     log_format "--log-format" "MLES_LOG_FORMAT",
     metrics "--metrics" "MLES_METRICS",
 }

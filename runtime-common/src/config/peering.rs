@@ -1,6 +1,7 @@
 //! The other servers that this one makes a network with.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::KeySource;
@@ -29,6 +30,8 @@ pub struct Peering {
     pub ca: Option<NamedFile>,
     /// SHA-256 fingerprints of certificates that a peer may have, whatever their names.
     pub fingerprints: Vec<[u8; 32]>,
+    /// Servers without peering that this one is bridged to (B1.1), without repeats: at most [`BRIDGES_MAX`].
+    pub bridges: Vec<Address>,
 }
 
 /// A page of the Web that the configuration names.
@@ -60,6 +63,9 @@ impl fmt::Display for NamedUrl {
     }
 }
 
+/// The most bridges: each may cost a connection for each channel.
+pub const BRIDGES_MAX: usize = 8;
+
 /// The most peers that can be named: a list that is gone through with waits between has no use for more.
 pub const PEERS_MAX: usize = 64;
 
@@ -67,6 +73,14 @@ impl Peering {
     /// Whether the server dials others, or takes them.
     pub fn is_on(&self) -> bool {
         self.dials() || self.takes()
+    }
+
+    /// The bridges, as they are named to everybody (B1.5).
+    pub fn bridge_names(&self) -> Vec<Arc<str>> {
+        let names = self.bridges.iter();
+        names
+            .map(|address| format!("wss://{address}").into())
+            .collect()
     }
 
     /// Whether there are servers to dial, or may be.
@@ -84,9 +98,12 @@ impl Peering {
         let open = "--open-peering: whoever can connect can be a peer, and read and write every channel; \
              give all servers one secret with MLES_PEER_KEY or --peer-key-file, and leave it out";
         let idle = "--peer-ca and --peer-fingerprint say which certificates the servers may have that this one \
-             connects to, and there are none: name them with --peer, --peers-file or --peers-url";
+             connects to, and there are none: name them with --peer, --peers-file, --peers-url or --bridge";
         let trusts = self.ca.is_some() || !self.fingerprints.is_empty();
-        let lines = [(self.open, open), (trusts && !self.dials(), idle)];
+        let lines = [
+            (self.open, open),
+            (trusts && !self.dials() && self.bridges.is_empty(), idle),
+        ];
         let lines = lines.into_iter().filter(|(holds, _)| *holds);
         lines.map(|(_, line)| line.to_owned())
     }
@@ -109,26 +126,38 @@ fn texts(given: &Given) -> Vec<String> {
 /// # Errors
 /// One line for each text that is no address, or that repeats one.
 pub(super) fn peers(given: &Given) -> Result<Vec<Address>, Vec<String>> {
+    addresses(given, "peers", PEERS_MAX)
+}
+
+/// Reads `--bridge`.
+///
+/// # Errors
+/// One line for each text that is no address, or that repeats one.
+pub(super) fn bridges(given: &Given) -> Result<Vec<Address>, Vec<String>> {
+    addresses(given, "bridges", BRIDGES_MAX)
+}
+
+fn addresses(given: &Given, what: &str, most: usize) -> Result<Vec<Address>, Vec<String>> {
     let name = &given.name;
-    let mut peers = Vec::new();
+    let mut addresses = Vec::new();
     let mut mistakes = Vec::new();
     for text in texts(given) {
         match Address::parse(&text) {
             Err(mistake) => mistakes.push(format!("{name}: {mistake}")),
-            Ok(peer) if peers.contains(&peer) => {
-                mistakes.push(format!("{name}: {peer} is given twice: leave one out"));
+            Ok(address) if addresses.contains(&address) => {
+                mistakes.push(format!("{name}: {address} is given twice: leave one out"));
             }
-            Ok(peer) => peers.push(peer),
+            Ok(address) => addresses.push(address),
         }
     }
-    if peers.len() > PEERS_MAX {
-        let count = peers.len();
+    if addresses.len() > most {
+        let count = addresses.len();
         mistakes.push(format!(
-            "{name}: {count} peers are too many: give at most {PEERS_MAX}"
+            "{name}: {count} {what} are too many: give at most {most}"
         ));
     }
     match mistakes.is_empty() {
-        true => Ok(peers),
+        true => Ok(addresses),
         false => Err(mistakes),
     }
 }

@@ -71,6 +71,7 @@ fn defaults() {
             open: false,
             ca: None,
             fingerprints: Vec::new(),
+            bridges: Vec::new(),
         },
         log_format: LogFormat::Text,
         metrics: None,
@@ -152,6 +153,7 @@ fn every_setting(cert: &str, key: &str, key_file: &str, peer: [&str; 4]) -> Conf
             open: false,
             ca: Some(NamedFile::new(peer[1], "/q")),
             fingerprints: vec![[0xab; 32], [0xcd; 32]],
+            bridges: vec![Address::parse("wss://b:9").unwrap()],
         },
         metrics: Some("127.0.0.1:18".parse().unwrap()),
     }
@@ -166,7 +168,7 @@ fn every_setting_from_each_place() {
     let (ab, cd) = (&"ab".repeat(32), &"CD".repeat(32));
     let args = format!(
         "{args} --peer wss://a --peer wss://[::1]:2 --peers-file /o --peers-url https://u/l?m --peers-url-interval 2m --peer-key-file /p --open-peering=false --peer-ca /q \
-         --peer-fingerprint {ab} --peer-fingerprint {cd}"
+         --peer-fingerprint {ab} --peer-fingerprint {cd} --bridge wss://b:9"
     );
     let peer = [
         "--peer-key-file",
@@ -179,7 +181,7 @@ fn every_setting_from_each_place() {
 
     let values = format!(
         "10.0.0.1,[::]:2 1 /c,/d /k,/l /f 3 4 5 6KiB 7MiB 80ms 9s 10 11s 12s 13 14 15 16 17 \
-         wss://a,wss://[::1]:2 /o https://u/l?m 120 /p false /q {ab},{cd} json 18"
+         wss://a,wss://[::1]:2 /o https://u/l?m 120 /p false /q {ab},{cd} wss://b:9 json 18"
     );
     let mut values = values.split(' ');
     let env: Vec<(&str, &str)> = layer::VARIABLES
@@ -198,7 +200,7 @@ fn every_setting_from_each_place() {
 
     let mut values = format!(
         "['10.0.0.1', '[::]:2'] 1 ['/c', '/d'] ['/k', '/l'] '/f' 3 4 5 '6KiB' '7MiB' '80ms' '9s' 10 '11s' '12s' 13 14 15 16 17 \
-         ['wss://a', 'wss://[::1]:2'] '/o' 'https://u/l?m' '2m' '/p' false '/q' ['{ab}', '{cd}'] 'json' 18"
+         ['wss://a', 'wss://[::1]:2'] '/o' 'https://u/l?m' '2m' '/p' false '/q' ['{ab}', '{cd}'] 'wss://b:9' 'json' 18"
     )
         .replace("', '", "','")
         .split(' ')

@@ -45,15 +45,17 @@ pub struct Upgrade {
 }
 
 impl Upgrade {
-    /// To be sent to this address, with this nonce.
+    /// To be sent to this address, with this nonce: none if the other is not taken for a node.
     #[must_use]
-    pub fn new(address: &Address, nonce: u128) -> Self {
+    pub fn new(address: &Address, nonce: Option<u128>) -> Self {
         let key = tungstenite::handshake::client::generate_key();
         let path = address.path();
+        let nonce = nonce.map(|nonce| format!("{NONCE}: {nonce:032x}\r\n"));
+        let nonce = nonce.unwrap_or_default();
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n\
-             {NONCE}: {nonce:032x}\r\n\r\n"
+             {nonce}\r\n"
         );
         Self {
             key,

@@ -191,6 +191,12 @@ fn snapshot() -> Snapshot {
             link_resyncs: 43,
             link_refusals: 44,
             link_recovered: 45,
+            bridge_connections: 46,
+            bridge_messages: 47 + 48 + 49,
+            bridge_known: 48,
+            bridge_repeats: 49,
+            bridge_sent: 50,
+            bridge_dropped: 51,
         },
         closes: [
             (Closing::Answer, 17),
@@ -288,6 +294,21 @@ fn a_text_keeps_the_formats_rules_and_has_every_number() {
         ("mles_link_joins_total{result=\"synchronised\"}", 43.0),
         ("mles_link_joins_total{result=\"refused\"}", 44.0),
         ("mles_link_recovered_messages_total", 45.0),
+        ("mles_bridge_connections", 46.0),
+        (
+            "mles_bridge_received_messages_total{result=\"accepted\"}",
+            47.0,
+        ),
+        (
+            "mles_bridge_received_messages_total{result=\"known\"}",
+            48.0,
+        ),
+        (
+            "mles_bridge_received_messages_total{result=\"repeated\"}",
+            49.0,
+        ),
+        ("mles_bridge_sent_messages_total", 50.0),
+        ("mles_bridge_omitted_messages_total", 51.0),
         ("mles_breaches_total", 16.0),
     ] {
         assert_eq!(samples.get(series), Some(&value), "{series}\n{text}");
@@ -320,8 +341,14 @@ fn the_line() {
         "stats uptime_seconds=3600 threads=2 cpu_seconds=27 resident_bytes=26 pending=20 pending_limit=23 opening=5 \
          sessions=6 sessions_limit=24 lagging=7 channels=8 history_bytes=9 history_limit_bytes=25 accepted=19 joins=10 \
          messages=18446744073709551615 message_bytes=12 lagged=13 violations=14 failed=1 refused_rate_limit=1 \
-         refused_per_ip_limit=2 refused_filelimit=3 refused_max_sessions=4 breaches=16"
+         refused_per_ip_limit=2 refused_filelimit=3 refused_max_sessions=4 bridge_connections=46 bridge_received=144 \
+         bridge_sent=50 bridge_lost=51 breaches=16"
     );
+    let mut without = snapshot();
+    without.stats.bridge_connections = 0;
+    without.stats.bridge_messages = 0;
+    without.stats.bridge_sent = 0;
+    assert!(!without.line().contains("bridge"));
 }
 
 /// Where there may be links, it says how they are.

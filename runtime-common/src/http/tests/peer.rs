@@ -37,7 +37,7 @@ fn a_nonce_has_one_form() {
 #[test]
 fn both_ends_understand_each_other() {
     for url in ["wss://mles.example", "wss://[::1]:8077/a?b=c"] {
-        let asked = Upgrade::new(&Address::parse(url).unwrap(), NONCE);
+        let asked = Upgrade::new(&Address::parse(url).unwrap(), Some(NONCE));
         let (head, used) = parse_head(&asked.request).unwrap().unwrap();
         assert_eq!((used, nonce(&head)), (asked.request.len(), Some(NONCE)));
         let Answer::Upgrade { mut response } = respond(&head, Gate::Open, &Health::default())
@@ -57,7 +57,7 @@ fn both_ends_understand_each_other() {
 
 #[test]
 fn who_is_no_mles_server() {
-    let asked = Upgrade::new(&Address::parse("wss://mles.example").unwrap(), NONCE);
+    let asked = Upgrade::new(&Address::parse("wss://mles.example").unwrap(), Some(NONCE));
     let (head, _) = parse_head(&asked.request).unwrap().unwrap();
     let Answer::Upgrade { response } = respond(&head, Gate::Open, &Health::default()) else {
         panic!("a good request");

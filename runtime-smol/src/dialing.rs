@@ -1,0 +1,132 @@
+//! A connection that this server opens, to a peer or over a bridge: TCP, TLS, the upgrade.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_rustls::client::TlsStream;
+use mles_sansio::{DialFault, Role, Source};
+use runtime_common::config::Peering;
+use runtime_common::http::Upgrade;
+use runtime_common::{limits, tls};
+use runtime_smol::client::Trust;
+use runtime_smol::client::way::{DialError, Way, client_config};
+use rustls::ClientConfig;
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use socket2::SockRef;
+
+use crate::driver::TLS_BUFFER;
+use crate::io_thread::IoThread;
+use crate::session::Session;
+use crate::sniff::Sniff;
+use crate::socket::Socket;
+use crate::transport::Transport;
+
+/// A WebSocket at another server.
+pub(crate) struct Dialed {
+    stream: TlsStream<Sniff<Socket>>,
+    /// What came behind the answer to the upgrade.
+    rest: Vec<u8>,
+    source: Source,
+}
+
+impl Dialed {
+    /// Makes a session of it.
+    pub(crate) fn open(
+        self,
+        io: &IoThread<Sniff<Socket>>,
+        role: Role,
+    ) -> Rc<Session<Sniff<Socket>>> {
+        io.open(Transport::dialed(self.stream), self.rest, role, self.source)
+    }
+}
+
+/// Opens one; the nonce is what the answer has in `Mles-Nonce`.
+///
+/// # Errors
+/// What was in the way, for the node and for the log.
+pub(crate) async fn open(
+    way: &Way,
+    upgrade: &Upgrade,
+) -> Result<(Dialed, Option<u128>), (DialFault, String)> {
+    let unreachable = |error: DialError| (DialFault::Unreachable, error.text);
+    let untrusted = |error: DialError| (DialFault::Untrusted, error.text);
+    let no_mles = |text: String| (DialFault::NotMles, text);
+    let lost = |error: io::Error| no_mles(format!("it ended the connection ({error})"));
+    let tcp = way.tcp().await.map_err(unreachable)?;
+    #[cfg(target_os = "linux")]
+    SockRef::from(&tcp)
+        .set_tcp_user_timeout(Some(ACKNOWLEDGED))
+        .map_err(lost)?;
+    let source = tcp.get_ref().peer_addr();
+    let source = source.map_or_else(
+        |_| Source::default(),
+        |address| Source(limits::Source::of(address.ip()).key()),
+    );
+    let stream = Sniff::dialed(Socket::new(tcp));
+    let mut stream = way.tls(stream).await.map_err(untrusted)?;
+    stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
+    stream.write_all(&upgrade.request).await.map_err(lost)?;
+    stream.flush().await.map_err(lost)?;
+    let mut head = Vec::new();
+    let mut buffer = [0; 2048];
+    let (nonce, used) = loop {
+        let count = stream.read(&mut buffer).await.map_err(lost)?;
+        if count == 0 {
+            return Err(no_mles("it ended the connection".to_owned()));
+        }
+        head.extend_from_slice(&buffer[..count]);
+        if let Some(answer) = upgrade.answer(&head).map_err(no_mles)? {
+            break answer;
+        }
+    };
+    let dialed = Dialed {
+        stream,
+        rest: head.split_off(used),
+        source,
+    };
+    Ok((dialed, nonce))
+}
+
+/// Whom the settings say that other servers may be.
+///
+/// # Errors
+/// One line that says what to do: a file can't be read.
+pub(crate) fn trusted(peering: &Peering) -> Result<Vec<Trust>, String> {
+    let fingerprints = peering.fingerprints.iter();
+    let mut trusted: Vec<_> = fingerprints.map(|it| Trust::Fingerprint(*it)).collect();
+    if let Some(file) = &peering.ca {
+        // Last, because its error says most.
+        trusted.push(Trust::Certificates(tls::trusted_certificates(file)?));
+    }
+    Ok(trusted)
+}
+
+/// What it takes to reach a server that may be one of those, or one that an authority vouches for.
+///
+/// # Errors
+/// One line that says what to do: this machine trusts nobody.
+pub(crate) fn trusting_authorities_too(
+    trusted: &[Trust],
+    options: &'static str,
+) -> Result<Arc<ClientConfig>, String> {
+    // The system last, because its error says most.
+    let system = [Trust::System];
+    let all = trusted.iter().chain(&system).cloned().collect();
+    client_config(&Trust::AnyOf(all), options).or_else(|error| {
+        // A machine without any authorities may do without.
+        match trusted.is_empty() {
+            true => Err(error),
+            false => client_config(&Trust::AnyOf(trusted.to_vec()), options),
+        }
+    })
+}
+
+/// Time for a connection to another server, all in all.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long written bytes may stay without an acknowledgement: less than the time after which what went over a
+/// bridge counts as accepted (B1.8).
+#[cfg(target_os = "linux")]
+const ACKNOWLEDGED: Duration = Duration::from_secs(8);

@@ -14,6 +14,7 @@ mod check;
 mod cli;
 mod client;
 mod document;
+mod explain;
 mod key;
 mod layer;
 mod listen;

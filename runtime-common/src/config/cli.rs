@@ -286,10 +286,10 @@ pub(super) struct Cli {
     )]
     pub(super) config: Option<OsString>,
 
-    /// Print every value and where it comes from, check the files that are named and whether
-    /// the addresses can be listened on, and exit: with 0 if the server can start with them,
-    /// with 2 and a line for each mistake if not. A port in use is none: it gets a note, for the
-    /// server may run already.
+    /// Print every value and where it comes from, and what the settings of peers come to; check
+    /// the files that are named and whether the addresses can be listened on, and exit: with 0
+    /// if the server can start with them, with 2 and a line for each mistake if not. A port in
+    /// use is none: it gets a note, for the server may run already.
     #[arg(
         long,
         action = ArgAction::SetTrue,

@@ -7,10 +7,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::SystemTime;
 
 use super::{
-    CertificateFiles, Config, Exit, KeySource, NamedFile, Obstacle, Read, layer, unknown_variables,
+    CertificateFiles, Config, Exit, KeySource, NamedFile, Obstacle, Read, explain, layer,
+    unknown_variables,
 };
 use crate::certificates::ending;
-use crate::peers_list::of_file;
 use crate::tls;
 
 /// What a setting is in the end, and where that was written.
@@ -95,11 +95,8 @@ pub(super) fn check(
     {
         mistakes.extend(tls::trusted_certificates(file).err());
     }
-    if let Some(file) = &config.peering.file
-        && named(file)
-    {
-        mistakes.extend(of_file(file, &config.peering.peers).mistakes);
-    }
+    let (peers, wrong) = explain::peering(&config.peering, &values);
+    mistakes.extend(wrong);
     for files in &config.certificates {
         let CertificateFiles {
             certificate,
@@ -130,7 +127,7 @@ pub(super) fn check(
     }
     Exit {
         code: if mistakes.is_empty() { 0 } else { 2 },
-        stdout: table(values),
+        stdout: table(values) + &paragraph(&peers),
         stderr: lines("note", &notes) + &lines("warning", &warnings) + &lines("error", &mistakes),
     }
 }
@@ -179,6 +176,17 @@ fn table(mut values: Vec<Value>) -> String {
         );
     }
     text
+}
+
+/// Lines below an empty one, if there are any.
+fn paragraph(lines: &[String]) -> String {
+    let lines = lines.iter().map(|line| one_line(line) + "\n");
+    let text: String = lines.collect();
+    if text.is_empty() {
+        text
+    } else {
+        format!("\n{text}")
+    }
 }
 
 /// Lines of this kind, each with its end.

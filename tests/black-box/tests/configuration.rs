@@ -15,6 +15,7 @@ suite! {
     check_config_says_yes,
     check_config_says_no,
     check_config_tries_the_addresses,
+    check_config_explains_the_peers,
     the_example_is_the_default,
     logs_as_json,
 }
@@ -172,6 +173,51 @@ fn check_config_says_no(binary: &Binary) {
     let lines = lines.map(|line| format!("{file}{line}"));
     assert_refusal(&ended, &lines.each_ref().map(String::as_str));
     assert!(ended.stdout.iter().any(|line| line.starts_with("outbox ")));
+}
+
+/// Who is dialed, who is believed, who is taken; nobody is asked for it.
+fn check_config_explains_the_peers(binary: &Binary) {
+    let files = TempDir::new();
+    let list = files.file("peers", "wss://two.example\nthree.example\n");
+    let page = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    page.set_nonblocking(true).unwrap();
+    let url = format!(
+        "https://localhost:{}/peers",
+        page.local_addr().unwrap().port()
+    );
+    let ended = Launch::new(binary)
+        .args(&[
+            "--check-config",
+            "--port",
+            "0",
+            "--peer",
+            "wss://one.example",
+        ])
+        .args(&["--peers-file", &list, "--peers-url", &url])
+        .env("MLES_PEER_KEY", "hush")
+        .run();
+    assert_eq!(ended.status.code(), Some(2));
+    let mistake =
+        format!("error: --peers-file: '{list}', line 2: 'three.example': not a WebSocket");
+    let [line] = &ended.stderr[..] else {
+        panic!("{ended:#?}");
+    };
+    assert!(line.starts_with(&mistake), "{line}");
+    let start = ended.stdout.iter().position(String::is_empty).unwrap();
+    let told = &ended.stdout[start + 1..];
+    let expected = [
+        "peer wss://one.example:443 (--peer): good if its certificate is of an authority that"
+            .to_owned(),
+        format!("peer wss://two.example:443 ('{list}', line 1): good if its certificate is"),
+        format!("peers of {url} (--peers-url): fetched only when the server runs"),
+        "peer key: set (MLES_PEER_KEY)".to_owned(),
+        "peers that connect: accepted if they know the peer key".to_owned(),
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for (line, start) in told.iter().zip(&expected) {
+        assert!(line.starts_with(start), "{line}");
+    }
+    assert!(page.accept().is_err(), "nobody has come");
 }
 
 /// In use is as it should be: by the server that runs there. It notices nothing of it.

@@ -233,6 +233,109 @@ fn files_and_certificates() {
     }
 }
 
+/// What the settings of peers come to: a line for each peer, and for each thing that holds for all.
+#[test]
+fn what_peers_come_to() {
+    let dir = TestDir::new();
+    let pem = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let private = |name, content: &str| {
+        let path = dir.file(name, content);
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+    };
+    private("one.pem", &pem.cert.pem());
+    private("two.pem", &pem.cert.pem().repeat(2));
+    private("key", "hush\n");
+    private(
+        "list",
+        "# ours\nwss://two.example:8077\n\nwss://one.example\n",
+    );
+    private("bad", "wss://two.example\nws://three.example\nfour\n");
+    let (ab, cd) = ("ab".repeat(32), "cd".repeat(32));
+    let known = "good if its certificate";
+    let authority = format!("{known} is of an authority that this machine trusts, and is for");
+    let no_key = "peer key: not set: only servers with --open-peering take this one as a peer";
+    let refused = "peers that connect: refused, there is no peer key";
+    let by_key = "peers that connect: accepted if they know the peer key";
+    let table: [(String, &[(&str, &str)], &[String], &[&str]); 6] = [
+        (String::new(), &[], &[], &[]),
+        (
+            "--peer wss://one.example --peer wss://[::1]:1".into(),
+            &[],
+            &[
+                format!("peer wss://one.example:443 (--peer): {authority} 'one.example'"),
+                format!("peer wss://[::1]:1 (--peer): {authority} '::1'"),
+                no_key.into(),
+                refused.into(),
+            ],
+            &[],
+        ),
+        (
+            format!("--peers-file @list --peer-fingerprint {ab}"),
+            &[("MLES_PEER", "wss://one.example"), ("MLES_PEER_KEY", "hush")],
+            &[
+                format!("peer wss://one.example:443 (MLES_PEER): {known} has the fingerprint of --peer-fingerprint"),
+                format!("peer wss://two.example:8077 ('@list', line 2): {known} has the fingerprint of --peer-fingerprint"),
+                "peer key: set (MLES_PEER_KEY)".into(),
+                by_key.into(),
+            ],
+            &[],
+        ),
+        (
+            format!(
+                "--peer wss://one.example --peer-ca @two.pem --peer-fingerprint {ab} --peer-fingerprint {cd} --peer-key-file @key"
+            ),
+            &[],
+            &[
+                format!(
+                    "peer wss://one.example:443 (--peer): {known} is one of the 2 in '@two.pem' or signed with one of them, \
+                     and is for 'one.example' (--peer-ca), or has one of the 2 fingerprints of --peer-fingerprint"
+                ),
+                "peer key: the first line of '@key'".into(),
+                by_key.into(),
+            ],
+            &[],
+        ),
+        (
+            "--peers-url https://lists.example/a?hush --open-peering --peer-ca @one.pem".into(),
+            &[],
+            &[
+                "peers of https://lists.example:443/a?… (--peers-url): fetched only when the server runs, and then every 5m; they \
+                 come behind all others"
+                    .into(),
+                no_key.into(),
+                "peers that connect: accepted, whoever they are (--open-peering)".into(),
+            ],
+            &["warning: --open-peering: "],
+        ),
+        (
+            "--peers-file @bad".into(),
+            &[],
+            &[
+                format!("peer wss://two.example:443 ('@bad', line 1): {authority} 'two.example'"),
+                no_key.into(),
+                refused.into(),
+            ],
+            &[
+                "error: --peers-file: '@bad', line 2: 'ws://three.example': Mles",
+                "error: --peers-file: '@bad', line 3: 'four': not a WebSocket address",
+            ],
+        ),
+    ];
+    let at = format!("{}/", dir.path().display());
+    for (args, env, lines, told) in table {
+        let exit = check(&args.replace('@', &at), env);
+        let (stdout, stderr) = (exit.stdout.replace(&at, "@"), exit.stderr.replace(&at, "@"));
+        let (_, below) = stdout.split_once("\n\n").unwrap_or_default();
+        assert_eq!(below.lines().collect::<Vec<_>>(), lines, "{args}");
+        assert_eq!(stderr.lines().count(), told.len(), "{stderr}");
+        for (line, told) in stderr.lines().zip(told) {
+            assert!(line.starts_with(told), "{line}");
+        }
+        assert_eq!(exit.code == 2, stderr.contains("error: "));
+        assert!(!stdout.contains("hush"), "{stdout}");
+    }
+}
+
 /// Relative names start from the file's directory, others are as they are.
 #[test]
 fn names_of_files_in_the_file() {

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use async_signal::Signals;
 use mles_sansio::{ConnId, DialFault, Event, Nonces, Notice, PeerId, Role, Trouble};

@@ -8,11 +8,12 @@ use runtime_common::config::{NamedUrl, Peering};
 use runtime_common::http::Fetch;
 use runtime_common::peers_list::{MAX_LIST, Place};
 use runtime_smol::client::Trust;
-use runtime_smol::client::way::{Way, client_config};
+use runtime_smol::client::way::Way;
 use smol::Timer;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::stream::StreamExt;
 
+use crate::dialing;
 use crate::driver::within;
 use crate::peers::{OPTIONS, Peers};
 use crate::worker::Worker;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use tungstenite::client::IntoClientRequest;
@@ -94,6 +94,19 @@ impl Client {
     /// The connection is closed.
     pub fn try_send(&mut self, message: impl Into<Message>) -> Result<(), Box<Error>> {
         self.socket.send(message.into()).map_err(Box::new)
+    }
+
+    /// Sends what a connection that does not block has not taken at first.
+    ///
+    /// # Errors
+    /// The connection is closed, or still does not take it.
+    pub(crate) fn try_flush(&mut self) -> Result<(), Box<Error>> {
+        self.socket.flush().map_err(Box::new)
+    }
+
+    /// The TCP connection below.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.socket.get_ref().sock
     }
 
     /// Sends what tungstenite has queued by itself: the pong to a ping that was received.

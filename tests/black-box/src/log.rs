@@ -19,7 +19,32 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Text {
     lines: Vec<String>,
+    /// When each of them came.
+    moments: Vec<Instant>,
     ended: bool,
+}
+
+/// Grows with each line of any log.
+static LINES: Mutex<u64> = Mutex::new(0);
+static MORE_LINES: Condvar = Condvar::new();
+
+/// Waits until the lines of several logs are as wished for.
+pub fn wait_for_logs(logs: &[&Log], wish: impl Fn(&[Vec<String>]) -> bool) {
+    let until = Instant::now() + DEADLINE;
+    loop {
+        let before = *LINES.lock().unwrap_or_else(|poison| poison.into_inner());
+        let lines: Vec<_> = logs.iter().map(|log| log.lines()).collect();
+        if wish(&lines) {
+            return;
+        }
+        let mut now = LINES.lock().unwrap_or_else(|poison| poison.into_inner());
+        while *now == before {
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "not as wished for: {lines:#?}");
+            let waited = MORE_LINES.wait_timeout(now, left);
+            now = waited.unwrap_or_else(|poison| poison.into_inner()).0;
+        }
+    }
 }
 
 impl Log {
@@ -33,8 +58,14 @@ impl Log {
             for line in BufReader::new(stream).split(b'\n') {
                 let Ok(line) = line else { break };
                 let line = String::from_utf8_lossy(&line).into_owned();
-                writer.text().lines.push(line);
+                {
+                    let mut text = writer.text();
+                    text.lines.push(line);
+                    text.moments.push(Instant::now());
+                }
                 writer.0.grown.notify_all();
+                *LINES.lock().unwrap_or_else(|poison| poison.into_inner()) += 1;
+                MORE_LINES.notify_all();
             }
             writer.text().ended = true;
             writer.0.grown.notify_all();
@@ -51,6 +82,15 @@ impl Log {
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         self.text().lines.clone()
+    }
+
+    /// When each line came that holds this text.
+    #[must_use]
+    pub fn moments(&self, part: &str) -> Vec<Instant> {
+        let text = self.text();
+        let lines = text.lines.iter().zip(&text.moments);
+        let fit = lines.filter(|(line, _)| line.contains(part));
+        fit.map(|(_, moment)| *moment).collect()
     }
 
     /// Waits for a line that holds this text and gives it; none if the stream ends without it.

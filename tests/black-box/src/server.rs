@@ -77,20 +77,17 @@ impl Launch {
 
     /// Starts a server on a free port and waits until it listens.
     #[must_use]
-    pub fn start(mut self) -> Server {
+    pub fn start(self) -> Server {
+        self.begin().listening()
+    }
+
+    /// Starts a server on a free port.
+    #[must_use]
+    pub fn begin(mut self) -> Starting {
         if !self.args.iter().any(|arg| arg == "--port" || arg == "-p") {
             self.args.splice(0..0, ["--port".into(), "0".into()]);
         }
-        let mut server = self.spawn();
-        let Some(line) = server.stdout.wait_for("mles listens on ") else {
-            server.ended = true;
-            let status = server.child.wait().unwrap();
-            panic!("no server, {status}: {:#?}", server.log.lines());
-        };
-        let (_, list) = line.split_once('(').expect("addresses in parentheses");
-        let list = list.trim_end_matches(')').split(", ");
-        server.addresses = list.map(|address| address.parse().unwrap()).collect();
-        server
+        Starting(self.spawn())
     }
 
     /// Starts a server that is expected to end by itself, and waits for that.
@@ -140,6 +137,27 @@ impl Launch {
             config: tls::config(),
             home,
         }
+    }
+}
+
+/// A server that has been started, and may not listen yet.
+#[derive(Debug)]
+pub struct Starting(Server);
+
+impl Starting {
+    /// Waits until it listens.
+    #[must_use]
+    pub fn listening(self) -> Server {
+        let Self(mut server) = self;
+        let Some(line) = server.stdout.wait_for("mles listens on ") else {
+            server.ended = true;
+            let status = server.child.wait().unwrap();
+            panic!("no server, {status}: {:#?}", server.log.lines());
+        };
+        let (_, list) = line.split_once('(').expect("addresses in parentheses");
+        let list = list.trim_end_matches(')').split(", ");
+        server.addresses = list.map(|address| address.parse().unwrap()).collect();
+        server
     }
 }
 

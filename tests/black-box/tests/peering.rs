@@ -4,9 +4,11 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 
-use black_box::{Binary, Launch, Message, Server, Signal, TempDir, header, suite};
+use black_box::{
+    Binary, Launch, Message, PEER_KEY as KEY, Server, Signal, TempDir, fingerprint, header,
+    peer_url as url, suite, unused_port,
+};
 
 suite! {
     messages_cross_both_ways,
@@ -27,19 +29,6 @@ suite! {
     a_peer_that_knows_no_peering,
     a_server_stops_with_its_links,
     links_in_health_and_numbers,
-}
-
-const KEY: (&str, &str) = ("MLES_PEER_KEY", "the servers' secret");
-
-/// The fingerprint of a server in local mode, as it prints it.
-fn fingerprint(server: &Server) -> String {
-    let lines = server.stdout().lines();
-    let line = lines.iter().find(|line| line.starts_with("Fingerprint"));
-    line.unwrap().rsplit(' ').next().unwrap().to_owned()
-}
-
-fn url(server: &Server) -> String {
-    format!("wss://localhost:{}", server.address().port())
 }
 
 /// A server with these peers, in order, whose certificates it knows by their fingerprints.
@@ -211,20 +200,6 @@ fn a_certificate_from_a_file(binary: &Binary) {
     assert_eq!(ended.status.code(), Some(1));
     assert_eq!(ended.stderr.len(), 1, "{:?}", ended.stderr);
     assert!(ended.stderr[0].contains("--peer-ca: no certificate in"));
-}
-
-/// A port where nobody listens. It is not among those that the system gives out by itself, so that nobody gets it
-/// by chance before, or between two servers of a test.
-fn unused_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    loop {
-        let own = (std::process::id() % 500) as u16 * 20;
-        let port = 20_000 + own + NEXT.fetch_add(1, Ordering::Relaxed) % 20;
-        let tried = ["127.0.0.1", "::1"].map(|host| TcpListener::bind((host, port)));
-        if tried.iter().all(Result::is_ok) {
-            return port;
-        }
-    }
 }
 
 /// U1.3: a peer that is away is told of once.

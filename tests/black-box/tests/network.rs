@@ -1,0 +1,101 @@
+//! Networks of every shape: each client hears each other once, and the histories are the same everywhere.
+
+use black_box::{Binary, Crowd, Network, suite};
+
+suite! {
+    a_chain_of_three,
+    a_ring_of_three,
+    a_pair_that_peers_both_ways,
+    a_star_of_four,
+    root_comes_back,
+}
+
+/// D1, D2, C1.1, S1.2: from one end to the other, over a server in between.
+fn a_chain_of_three(binary: &Binary) {
+    talk_everywhere(binary, &[&[], &[0], &[1]]);
+}
+
+/// R1.2, R1.3: a ring is cut once, and nothing is lost or repeated by that.
+fn a_ring_of_three(binary: &Binary) {
+    talk_everywhere(binary, &[&[1], &[2], &[0]]);
+}
+
+/// R1.1, R1.3: two that dial each other keep one link.
+fn a_pair_that_peers_both_ways(binary: &Binary) {
+    talk_everywhere(binary, &[&[1], &[0]]);
+}
+
+/// S1.2: what comes from one link goes to all others.
+fn a_star_of_four(binary: &Binary) {
+    talk_everywhere(binary, &[&[], &[0], &[0], &[0]]);
+}
+
+const CHANNELS: usize = 4;
+
+/// On each server, two clients on each channel; each sends while the tree may still be in the making.
+fn talk_everywhere(binary: &Binary, peers: &[&[usize]]) {
+    let (network, _) = Network::started(binary, peers);
+    let mut crowd = Crowd::default();
+    populate(&mut crowd, &network, 2);
+    crowd.send_each(10);
+    network.wait_for_one_tree();
+    crowd.meet();
+    crowd.send_each(10);
+    crowd.hear_all();
+    let members = (2 * network.len()) as u64;
+    let each = CHANNELS as u64 * members * (members - 1) * 20;
+    assert_eq!(crowd.assert_accounted(), each);
+    let histories = crowd.compare_histories(network.running());
+    for history in histories.values() {
+        // Announcements, messages, and the last one.
+        assert_eq!(history.len() as u64, members * 21 + 1);
+    }
+    crowd.assert_accounted();
+}
+
+fn populate(crowd: &mut Crowd, network: &Network, each: usize) {
+    for (at, server) in network.running() {
+        for channel in 0..CHANNELS {
+            for number in 0..each {
+                crowd.join(
+                    at,
+                    server,
+                    &format!("{at}-{number}"),
+                    &format!("c{channel}"),
+                );
+            }
+        }
+    }
+}
+
+/// P6, C1.3, U1.2: the root is killed and comes back empty. What those below it send meanwhile, and before, is in
+/// its history again, and nobody below gets anything twice.
+fn root_comes_back(binary: &Binary) {
+    let mut network = Network::of(binary, &[&[], &[0], &[0]]);
+    network.start_all();
+    network.wait_for_one_tree();
+    let mut crowd = Crowd::default();
+    populate(&mut crowd, &network, 1);
+    crowd.meet();
+    crowd.send_each(10);
+    crowd.hear_all();
+    network.kill(0);
+    crowd.forget(0);
+    crowd.send_each(10);
+    network.start(0);
+    for below in [1, 2] {
+        network.wait_for_links(below, 2);
+    }
+    crowd.hear_all();
+    crowd.assert_accounted();
+    let histories = crowd.compare_histories(network.running());
+    for (channel, history) in histories {
+        // Of three there are an announcement and ten messages; of two of them ten more; and the last one.
+        assert_eq!(
+            history.len(),
+            3 * 11 + 2 * 10 + 1,
+            "{channel}: {history:#?}"
+        );
+    }
+    crowd.assert_accounted();
+}

@@ -260,7 +260,8 @@ impl Slow {
         self.rests(&format!("{what}: healed"));
         let ups = self.net.upstreams();
         let root = ups.iter().position(Option::is_none).expect("a root");
-        self.net.restart(root, &Seed([0; 32]), &[]);
+        let nobody = Seed(std::array::from_fn(|n| n as u8));
+        self.net.restart(root, &nobody, &[]);
         Rc::make_mut(&mut self.net.hosts[root]).up = false;
         self.rests(&format!("{what}: root lost"));
     }

@@ -97,6 +97,12 @@ FAULTS = [
      "if remembers || self.is_wanted(now, group) {", "if self.is_wanted(now, group) {", "link_rules"),
     ("a number of its own that is higher is ignored (S1.4)", CHANNELS,
      "channel.seq = channel.seq.max(*seq);", "", "rejects_links"),
+    ("others are not left alone for longer each time (G1.1)", SEEK,
+     "((min * 2).min(most.0), (max * 2).min(most.1))", "(min.min(most.0), max.min(most.1))", "large_networks"),
+    ("a suspected upstream has no time (R1.6)", HANDSHAKE,
+     "asked + patience <= now.mono", "asked < now.mono", "large_networks"),
+    ("a probe from above makes a node suspicious (R1.6)", HANDSHAKE,
+     "if !handshake.probe {", "if true {", "links"),
     ("a node whose numbers run out goes on (S1.4)", NODE,
      "self.renew(now);", "", "rejects_links"),
 ]

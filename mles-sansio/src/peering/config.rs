@@ -28,8 +28,8 @@ pub struct Peering {
     pub turn_timeout: Duration,
     /// The time between pings; a link that is silent for four times as long is given up (U1.6).
     pub ping_interval: Duration,
-    /// Time an upstream has to answer when a loop is suspected (R1.6).
-    pub probe_timeout: Duration,
+    /// Time an upstream has to give a sign of life when it is suspected to be dead (R1.6).
+    pub suspect_timeout: Duration,
     /// How long a channel stays joined upstream after the last interest in it (C1.2).
     pub linger: Duration,
     /// How long a joining client waits for the upstream's history (W1.1).
@@ -59,7 +59,7 @@ impl Default for Peering {
             handshake_timeout: Duration::from_secs(10),
             turn_timeout: Duration::from_secs(60),
             ping_interval: Duration::from_secs(5),
-            probe_timeout: Duration::from_secs(5),
+            suspect_timeout: Duration::from_secs(10),
             linger: Duration::from_secs(10 * 60),
             history_wait: Duration::from_secs(2),
             backoff_min: Duration::from_millis(250),

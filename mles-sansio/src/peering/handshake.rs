@@ -36,12 +36,7 @@ impl Node {
     ) {
         let (handshake, nonces) = match self.judge_opening(now, nonces, frame) {
             Ok(good) => good,
-            Err(violation) => {
-                if violation == Violation::PeerLoop {
-                    self.suspect(now); // R1.6
-                }
-                return self.violated(now, conn, violation);
-            }
+            Err(violation) => return self.violated(now, conn, violation),
         };
         if let Some(Conn::AwaitHeader { deadline, .. }) = self.conns.remove(&conn) {
             self.timers.disarm(deadline, Timer::Header(conn));
@@ -66,7 +61,7 @@ impl Node {
     }
 
     fn judge_opening(
-        &self,
+        &mut self,
         now: Now,
         nonces: Option<Nonces>,
         frame: &Frame,
@@ -77,6 +72,9 @@ impl Node {
         let nonces = nonces.ok_or(Violation::PeerWithoutNonce)?; // O1.1
         let handshake = self.judge(now, nonces, frame)?;
         if self.peering.path.contains(&handshake.uid) {
+            if !handshake.probe {
+                self.suspect(now); // R1.6
+            }
             return Err(Violation::PeerLoop); // R1.1
         }
         let replaces = |link: &&Link| link.uid == handshake.uid;
@@ -247,7 +245,7 @@ impl Node {
         if link.suspected.is_some() {
             return; // It is asked already.
         }
-        let due = now.mono + self.config.peering.probe_timeout;
+        let due = now.mono + self.config.peering.ping_interval;
         self.timers.disarm(link.wake, Timer::KeepAlive(conn));
         link.suspected = Some(now.mono);
         link.wake = due;
@@ -262,8 +260,11 @@ impl Node {
         let Some(link) = self.peering.links.get_mut(&conn) else {
             return;
         };
-        let asked = link.suspected.take();
-        let dead = asked.is_some_and(|asked| link.heard <= asked);
+        link.suspected = link.suspected.filter(|asked| link.heard <= *asked);
+        let patience = self.config.peering.suspect_timeout;
+        let dead = link
+            .suspected
+            .is_some_and(|asked| asked + patience <= now.mono);
         if dead || link.heard + interval * SILENCE_MAX <= now.mono {
             return self.violated(now, conn, Violation::NoAnswer);
         }

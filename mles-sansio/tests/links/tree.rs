@@ -193,7 +193,7 @@ fn a_turn_goes_up_to_the_old_root() {
 }
 
 #[test]
-fn a_suspected_upstream_has_five_seconds() {
+fn a_suspected_upstream_has_ten_seconds() {
     // R1.1, R1.6: a node above dials, so perhaps the upstream is dead.
     let mut node = Linked::new(config());
     node.answers = false;
@@ -202,7 +202,31 @@ fn a_suspected_upstream_has_five_seconds() {
     assert!(actions.contains(&Action::Ping { conn: ConnId(1) }));
     let closed = |code: u16| move |action: &&Action| matches!(action, Action::Close { why, .. } if why.code() == code);
     assert_eq!(actions.iter().filter(closed(4010)).count(), 1);
-    let actions = node.wait(5 * SECOND);
+    let actions = node.wait(Duration::from_millis(9_999));
+    assert_eq!(actions.iter().filter(closed(4005)).count(), 0);
+    let pinged = |action: &&Action| **action == Action::Ping { conn: ConnId(1) };
+    assert_eq!(actions.iter().filter(pinged).count(), 1, "U1.6: as ever");
+    let actions = node.wait(Duration::from_millis(1));
     assert_eq!(actions.iter().filter(closed(4005)).count(), 1);
     assert_eq!(node.world.node.upstream(), None);
+}
+
+#[test]
+fn a_probe_from_above_is_no_reason_to_suspect() {
+    // R1.6, O1.10: it is refused, and the upstream has its twenty seconds.
+    let mut node = Linked::new(config());
+    node.answers = false;
+    let _ = node.above(1, A, &[B]);
+    let (role, source) = (Role::Peer(NONCES), Source(0));
+    let conn = ConnId(2);
+    let _ = node.event(Event::Opened { conn, role, source });
+    let opening = handshake(B, &[], node.world.now.unix).payload;
+    let opening = String::from_utf8_lossy(&opening).replace("1000}", "1000,\"probe\":true}");
+    let actions = node.hear(2, &opening);
+    let closed =
+        |action: &&Action| matches!(action, Action::Close { why, .. } if why.code() == 4010);
+    assert_eq!(actions.iter().filter(closed).count(), 1);
+    assert!(!actions.contains(&Action::Ping { conn: ConnId(1) }));
+    let _ = node.wait(19 * SECOND);
+    assert_eq!(node.world.node.upstream(), Some(A));
 }

@@ -75,7 +75,7 @@ impl Replay {
 
     /// Whether known frames are still to come: quiet does not mean that it is over.
     pub(crate) fn expects_more(&self, others: &Trace) -> bool {
-        self.others.found() && !self.others.may_be_over(others)
+        self.others.found_message() && !self.others.may_be_over(others)
     }
 
     /// Whether messages may be missing between what was known and what is new. They are not if the replay began

@@ -81,6 +81,8 @@ pub(crate) struct Thread {
     at: Vec<u64>,
     /// Items found one behind the other.
     run: u64,
+    /// Whether a message is among them: an announcement may be of a new join.
+    message: bool,
 }
 
 impl Thread {
@@ -90,12 +92,18 @@ impl Thread {
             until,
             at: if until == 0 { [0].into() } else { Vec::new() },
             run: 0,
+            message: false,
         }
     }
 
     /// Whether anything of the trace was found.
     pub(crate) fn found(&self) -> bool {
         self.run > 0
+    }
+
+    /// Whether a message of the trace was found.
+    pub(crate) fn found_message(&self) -> bool {
+        self.message
     }
 
     /// How many were found one behind the other.
@@ -132,6 +140,7 @@ impl Thread {
             return false;
         }
         let over = self.at.last() == Some(&self.until);
+        self.note(trace, &next);
         self.at = next;
         // Several may skip to the same one.
         self.at.dedup();
@@ -159,9 +168,16 @@ impl Thread {
         if next.is_empty() {
             return false;
         }
+        self.note(trace, &next);
         self.at = next;
         self.run = 1;
         true
+    }
+
+    /// What was found is before each of these.
+    fn note(&mut self, trace: &Trace, next: &[u64]) {
+        let item = next.first().and_then(|next| trace.get(next - 1));
+        self.message |= item.is_some_and(|item| !item.fleeting);
     }
 
     /// Something new has come: all that is known has been there. But if nothing was found yet, it may be older than

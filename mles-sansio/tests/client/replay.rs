@@ -92,4 +92,13 @@ fn the_first_frame_has_more_time() {
     assert_eq!(run.log(), "");
     run.wait(10.0);
     assert_eq!(run.log(), "no gap, resent 1, > a");
+    // An announcement alone says nothing: bob may have come again, to a server that has lost its history.
+    let mut run = Run::open(config(), "+bob x y z");
+    run.say("a");
+    run.lost();
+    run.again();
+    run.log();
+    run.replay("+bob");
+    run.wait(2.0);
+    assert_eq!(run.log(), "no gap, resent 1, > a");
 }

@@ -102,7 +102,13 @@ impl Fetch {
         match self.state {
             State::Done | State::ToTheEnd => Ok(self.body),
             State::Head if self.taken == 0 => Err("it ended the connection".to_owned()),
-            _ => Err("it ended the connection in the middle of its answer".to_owned()),
+            State::Head
+            | State::Exactly(_)
+            | State::Length
+            | State::Chunk(_)
+            | State::BehindChunk => {
+                Err("it ended the connection in the middle of its answer".to_owned())
+            }
         }
     }
 

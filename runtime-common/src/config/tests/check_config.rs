@@ -256,7 +256,14 @@ fn what_peers_come_to() {
     let no_key = "peer key: not set: only servers with --open-peering take this one as a peer";
     let refused = "peers that connect: refused, there is no peer key";
     let by_key = "peers that connect: accepted if they know the peer key";
-    let table: [(String, &[(&str, &str)], &[String], &[&str]); 6] = [
+    // Arguments, environment, what stands below the values, what the other lines begin with.
+    type Case<'a> = (
+        String,
+        &'a [(&'a str, &'a str)],
+        &'a [String],
+        &'a [&'a str],
+    );
+    let table: [Case<'_>; 6] = [
         (String::new(), &[], &[], &[]),
         (
             "--peer wss://one.example --peer wss://[::1]:1".into(),

@@ -34,7 +34,8 @@ impl Node {
         for (id, conn) in &self.conns {
             id.hash(&mut hasher);
             match conn {
-                Conn::AwaitHeader { deadline, nonces } => {
+                Conn::AwaitHeader { deadline, dialer } => {
+                    let nonces = dialer.map(|(nonces, _)| nonces);
                     (0, ahead(*deadline, now.mono), nonces).hash(&mut hasher);
                 }
                 Conn::AwaitReply(waiting) => {

@@ -166,12 +166,15 @@ impl fmt::Display for Notice {
                 conn,
                 node,
                 upstream,
+                ..
             } => write!(f, "{conn} links {}: {node}", side(*upstream)),
             Self::Unlinked {
                 conn,
                 node,
                 upstream,
-            } => write!(f, "{conn} ends the link {}: {node}", side(*upstream)),
+                why,
+                ..
+            } => write!(f, "{conn} ends the link {}: {node}: {why}", side(*upstream)),
             Self::PeerTrouble { peer, trouble } => write!(f, "peer {peer}: {trouble}"),
             Self::Bridged { bridge } => write!(f, "{bridge} stands"),
             Self::Unbridged { bridge } => write!(f, "{bridge} is down"),

@@ -9,7 +9,7 @@ use crate::event::{ConnId, Entry, Name};
 use crate::frame::Frame;
 use crate::header::{self, Header};
 use crate::node::{Node, Sender};
-use crate::notice::Notice;
+use crate::notice::{Notice, Parting};
 use crate::session::{AwaitIncumbent, Conn, Flow, Session};
 use crate::time::Now;
 use crate::timer::Timer;
@@ -23,11 +23,11 @@ impl Node {
             Err(violation) => return self.violated(now, conn, violation),
         };
         if header.peer {
-            let nonces = match self.conns.get(&conn) {
-                Some(Conn::AwaitHeader { nonces, .. }) => *nonces,
+            let dialer = match self.conns.get(&conn) {
+                Some(Conn::AwaitHeader { dialer, .. }) => *dialer,
                 Some(_) | None => None,
             };
-            return self.greeted(now, conn, nonces, frame);
+            return self.greeted(now, conn, dialer, frame);
         }
         let key = self.config.key.as_ref();
         match auth::check(&header.uid, &header.channel, header.auth.as_ref(), key) {
@@ -214,15 +214,20 @@ impl Node {
     /// Ends a connection with a close frame. What is queued goes out first only if the server is the
     /// one who leaves (X1.5).
     pub(crate) fn close(&mut self, now: Now, conn: ConnId, why: Closing) {
+        self.part(now, conn, why, Parting::Here(why));
+    }
+
+    /// The same, when somebody else may have begun with it.
+    pub(crate) fn part(&mut self, now: Now, conn: ConnId, why: Closing, parting: Parting) {
         if self.session(conn).is_some() && why != Closing::Restarting {
             self.emit(Action::Discard { conn });
         }
         self.emit(Action::Close { conn, why });
-        self.remove(now, conn);
+        self.remove(now, conn, parting);
     }
 
     /// Forgets a connection. If it was an incumbent with a newcomer waiting, that one joins (J1.6).
-    pub(crate) fn remove(&mut self, now: Now, conn: ConnId) {
+    pub(crate) fn remove(&mut self, now: Now, conn: ConnId, why: Parting) {
         match self.conns.get(&conn) {
             Some(Conn::AwaitHeader { deadline, .. }) => {
                 self.timers.disarm(*deadline, Timer::Header(conn));
@@ -231,7 +236,7 @@ impl Node {
             Some(Conn::AwaitIncumbent(_)) => self.withdraw(conn),
             Some(Conn::Joined(_)) => self.leave(now, conn),
             Some(Conn::AwaitReply(_)) => self.seek_ended(now, conn),
-            Some(Conn::Link) => self.unlink(now, conn),
+            Some(Conn::Link) => self.unlink(now, conn, why),
             Some(Conn::Bridge(_)) => self.bridge_lost(now, conn, Goodbye::Lost),
             None => {}
         }

@@ -149,7 +149,7 @@ pub use event::{
 pub use frame::{Frame, Frames, Kind};
 pub use header::HEADER_MAX;
 pub use node::{BATCH, Node};
-pub use notice::{BridgeTrouble, LagCause, Notice, Stats, Trouble};
+pub use notice::{BridgeTrouble, LagCause, Notice, Parting, Stats, Trouble};
 pub use seed::{NodeId, Seed};
 pub use time::{Instant, Now};
 pub use timer::Timer;

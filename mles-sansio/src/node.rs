@@ -8,9 +8,9 @@ use crate::bridge::Bridges;
 use crate::channel::{Channels, Excess};
 use crate::client::Goodbye;
 use crate::config::Config;
-use crate::event::{BridgeId, ConnId, Ending, Entry, Event, Fault, Name, Role};
+use crate::event::{BridgeId, ConnId, Ending, Entry, Event, Fault, Name, Role, Source};
 use crate::frame::Frame;
-use crate::notice::{LagCause, Notice, Stats};
+use crate::notice::{LagCause, Notice, Parting, Stats};
 use crate::peering::Peering;
 use crate::seed::{NodeId, Seed};
 use crate::session::{Conn, Flow};
@@ -85,7 +85,7 @@ impl Node {
         );
         self.replayed = 0;
         match event {
-            Event::Opened { conn, role, .. } => self.opened(now, conn, role),
+            Event::Opened { conn, role, source } => self.opened(now, conn, role, source),
             Event::Frame { conn, frame } => self.frame(now, conn, frame),
             Event::Heard { conn } => self.heard(now, conn, false),
             Event::Pong { conn } => self.heard(now, conn, true),
@@ -220,7 +220,7 @@ impl Node {
             .is_some_and(|session| matches!(session.flow, Flow::Lagging))
     }
 
-    fn opened(&mut self, now: Now, conn: ConnId, role: Role) {
+    fn opened(&mut self, now: Now, conn: ConnId, role: Role, source: Source) {
         if self.conns.contains_key(&conn) {
             return self.breach("connection ids are never used again");
         }
@@ -230,16 +230,16 @@ impl Node {
                 why: Closing::Restarting,
             });
         }
-        let nonces = match role {
+        let dialer = match role {
             Role::Accepted => None,
-            Role::Peer(nonces) => Some(nonces),
-            Role::Dialed { peer, nonces } => return self.dialed(now, conn, peer, nonces),
+            Role::Peer(nonces) => Some((nonces, source)),
+            Role::Dialed { peer, nonces } => return self.dialed(now, conn, peer, nonces, source),
             Role::Bridged { dial } => return self.bridge_opened(now, conn, dial),
         };
         let deadline = now.mono + self.config.header_timeout;
         self.timers.arm(deadline, Timer::Header(conn)); // H3.1
         self.conns
-            .insert(conn, Conn::AwaitHeader { deadline, nonces });
+            .insert(conn, Conn::AwaitHeader { deadline, dialer });
     }
 
     fn frame(&mut self, now: Now, conn: ConnId, frame: Frame) {
@@ -309,9 +309,9 @@ impl Node {
             Ending::CloseFrame(code) => {
                 self.refused(conn, code);
                 self.bridge_lost(now, conn, Goodbye::Close(code));
-                self.close(now, conn, Closing::Answer); // L1.1, X1.4
+                self.part(now, conn, Closing::Answer, Parting::There(code)); // L1.1, X1.4
             }
-            Ending::Lost => self.remove(now, conn), // L1.1, X1.15
+            Ending::Lost => self.remove(now, conn, Parting::Lost), // L1.1, X1.15
         }
     }
 

@@ -2,9 +2,9 @@
 
 use core::fmt;
 
-use crate::event::{BridgeId, ConnId, DialFault, Name, PeerId};
+use crate::event::{BridgeId, ConnId, DialFault, Name, PeerId, Source};
 use crate::seed::NodeId;
-use crate::violation::Violation;
+use crate::violation::{Closing, Violation};
 
 /// Something worth a log line. Payloads, `auth` and keys never appear in one; uids and channels do,
 /// so they belong at debug level.
@@ -55,6 +55,10 @@ pub enum Notice {
         node: NodeId,
         /// Whether it is the upstream of this one.
         upstream: bool,
+        /// The entry of the list that it was dialed by, if this end has dialed.
+        peer: Option<PeerId>,
+        /// Where the other end is, as [`Event::Opened`](crate::Event::Opened) has it.
+        source: Source,
     },
     /// A link has ended.
     Unlinked {
@@ -64,6 +68,16 @@ pub enum Notice {
         node: NodeId,
         /// Whether it was the upstream of this one.
         upstream: bool,
+        /// The entry of the list that it was dialed by, if this end has dialed.
+        peer: Option<PeerId>,
+        /// Where the other end was.
+        source: Source,
+        /// Who has ended it, and why.
+        why: Parting,
+        /// Messages that came over it on channels joined there, but for those too far ahead.
+        received: u64,
+        /// Messages sent over it.
+        sent: u64,
     },
     /// A peer cannot be had, for another reason than before. Nothing is said of a peer that is in this
     /// node's tree already.
@@ -107,6 +121,40 @@ pub enum Notice {
         /// Which rule of the contract.
         rule: &'static str,
     },
+}
+
+/// Why a link has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Parting {
+    /// The connection is gone.
+    Lost,
+    /// This end has closed it.
+    Here(Closing),
+    /// The other end has closed it, with this code; 1005 is none.
+    There(u16),
+}
+
+impl fmt::Display for Parting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost => f.write_str("the connection was lost"),
+            Self::Here(why) => write!(f, "closed here with {}: {}", why.code(), why.reason()),
+            Self::There(code) => {
+                write!(f, "closed by the other end with {code}")?;
+                // What it may mean for a link (spec: peering).
+                f.write_str(match code {
+                    1000 => ": not needed any more",
+                    1012 => ": it is restarting",
+                    4002 => ": a newer link of this node is there",
+                    4003 => ": no answer in time",
+                    4005 => ": no answer to pings",
+                    4010 => ": the link closed a ring",
+                    4012 => ": it did not expect what this node has sent",
+                    _ => "",
+                })
+            }
+        }
+    }
 }
 
 /// Why a peer is not linked.

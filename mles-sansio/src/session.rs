@@ -2,7 +2,7 @@
 
 use crate::action::GroupId;
 use crate::bridge::Key;
-use crate::event::{Name, Nonces, PeerId};
+use crate::event::{Name, Nonces, PeerId, Source};
 use crate::time::{Instant, micros};
 
 /// A connection that the node knows.
@@ -11,8 +11,8 @@ pub(crate) enum Conn {
     /// It owes its header until the deadline (H3.1).
     AwaitHeader {
         deadline: Instant,
-        /// If it is a peer's, as its upgrade request says (O1.1).
-        nonces: Option<Nonces>,
+        /// If it is a peer's, as its upgrade request says: its nonces (O1.1), and where it is.
+        dialer: Option<(Nonces, Source)>,
     },
     /// We dialed it, and wait for the reply to our handshake (O1.3).
     AwaitReply(AwaitReply),
@@ -30,6 +30,8 @@ pub(crate) enum Conn {
 pub(crate) struct AwaitReply {
     pub(crate) peer: PeerId,
     pub(crate) nonces: Nonces,
+    /// Where the other end is.
+    pub(crate) source: Source,
     /// Whether the reply is all that is wanted.
     pub(crate) probe: bool,
     pub(crate) deadline: Instant,

@@ -270,7 +270,7 @@ impl Slow {
 fn is_link(net: &Net, wire: &Wire) -> bool {
     wire.iter().all(|pipe| match pipe.to {
         Party::Node(host, conn) => net.hosts[host].node.link(conn).is_some(),
-        Party::Client(_) => false,
+        Party::Client(_) | Party::Older(_) => false,
     })
 }
 

@@ -56,6 +56,11 @@ impl Source {
         }
     }
 
+    /// The source that has this key.
+    pub fn of_key(key: u128) -> Source {
+        Source::of(Ipv6Addr::from_bits(key).into())
+    }
+
     /// Whether it is this machine itself.
     pub fn is_loopback(self) -> bool {
         match self.0 {

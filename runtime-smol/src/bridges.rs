@@ -15,7 +15,7 @@ use rustls::ClientConfig;
 
 use crate::dialing::{self, Dialed};
 use crate::door::Door;
-use crate::driver::{live, within};
+use crate::driver::within;
 use crate::worker::Worker;
 
 /// On the node's thread.
@@ -72,10 +72,7 @@ impl Bridges {
                 return; // Nobody wants to know any more.
             }
             match dialed {
-                Ok(dialed) => {
-                    let session = dialed.open(io, Role::Bridged { dial });
-                    live(io, &session).await;
-                }
+                Ok(dialed) => dialed.live(io, &door, Role::Bridged { dial }).await,
                 Err((why, text)) => {
                     tracing::debug!("bridge {}: {text}", bridges.name(bridge));
                     bridges.obstacles.borrow_mut().insert(bridge, text);

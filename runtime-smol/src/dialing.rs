@@ -1,8 +1,8 @@
 //! A connection that this server opens, to a peer or over a bridge: TCP, TLS, the upgrade.
 
 use std::io;
-use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_rustls::client::TlsStream;
@@ -16,9 +16,9 @@ use rustls::ClientConfig;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use socket2::SockRef;
 
-use crate::driver::TLS_BUFFER;
+use crate::door::Door;
+use crate::driver::{AtLast, TLS_BUFFER, live};
 use crate::io_thread::IoThread;
-use crate::session::Session;
 use crate::sniff::Sniff;
 use crate::socket::Socket;
 use crate::transport::Transport;
@@ -32,13 +32,14 @@ pub(crate) struct Dialed {
 }
 
 impl Dialed {
-    /// Makes a session of it.
-    pub(crate) fn open(
-        self,
-        io: &IoThread<Sniff<Socket>>,
-        role: Role,
-    ) -> Rc<Session<Sniff<Socket>>> {
-        io.open(Transport::dialed(self.stream), self.rest, role, self.source)
+    /// The whole life of a session on it.
+    pub(crate) async fn live(self, io: &IoThread<Sniff<Socket>>, door: &Door, role: Role) {
+        let session = io.open(Transport::dialed(self.stream), self.rest, role, self.source);
+        door.dialed.fetch_add(1, Ordering::Relaxed);
+        let _gone = AtLast(|| {
+            door.dialed.fetch_sub(1, Ordering::Relaxed);
+        });
+        live(io, &session).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::hash::RandomState;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ pub(crate) struct Door {
     pub(crate) limits: Limits,
     pub(crate) stopping: AtomicBool,
     pub(crate) health: Arc<Health>,
+    /// Connections that were dialed, for which there are no limits here.
+    pub(crate) dialed: AtomicU32,
     start: Instant,
     next: AtomicUsize,
     /// Connections of each thread.
@@ -43,6 +45,7 @@ impl Door {
             gatekeeper: Mutex::new(Gatekeeper::new(limits, RandomState::new())),
             stopping: AtomicBool::new(false),
             health: Arc::new(health),
+            dialed: AtomicU32::new(0),
             start: Instant::now(),
             next: AtomicUsize::new(0),
             loads: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
@@ -69,9 +72,9 @@ impl Door {
         Ok((Ticket { id, source }, admitted.evict))
     }
 
-    /// Sessions at the moment.
+    /// Sessions at the moment, those among them to which this server is the client.
     pub(crate) fn sessions(&self) -> u32 {
-        self.lock().sessions()
+        self.lock().sessions() + self.dialed.load(Ordering::Relaxed)
     }
 
     /// Whether the server is there for anybody; whether there is room is decided by [`Door::enter`].

@@ -26,6 +26,7 @@ mod door;
 mod driver;
 mod handover;
 mod io_thread;
+mod links;
 mod listen;
 mod monitor;
 mod peers;

@@ -95,6 +95,11 @@ impl Monitor {
         })
     }
 
+    /// Links to other servers at the moment.
+    pub(crate) fn links(&self) -> u64 {
+        self.tally.stats.get().links
+    }
+
     pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot {
             stats: self.tally.stats.get(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_signal::Signals;
-use mles_sansio::{ConnId, DialFault, Event, Nonces, Notice, PeerId, Role, Trouble};
+use mles_sansio::{DialFault, Event, Nonces, PeerId, Role, Trouble};
 use runtime_common::address::Address;
 use runtime_common::config::{NamedFile, Peering};
 use runtime_common::http::Upgrade;
@@ -19,7 +19,7 @@ use rustls::ClientConfig;
 use crate::certificates;
 use crate::dialing::{self, Dialed};
 use crate::door::Door;
-use crate::driver::{live, within};
+use crate::driver::within;
 use crate::peers_url::PeersUrl;
 use crate::random;
 use crate::worker::Worker;
@@ -35,8 +35,6 @@ pub(crate) struct Peers {
     known: RefCell<Vec<Address>>,
     /// What was in the way of each that could not be had the last time.
     obstacles: RefCell<HashMap<PeerId, String>>,
-    /// The connections that were dialed.
-    dialed: RefCell<HashMap<ConnId, PeerId>>,
 }
 
 impl Peers {
@@ -64,7 +62,6 @@ impl Peers {
             tls: client_config(&trust, OPTIONS)?,
             known: RefCell::new(known),
             obstacles: RefCell::default(),
-            dialed: RefCell::default(),
         }))
     }
 
@@ -147,14 +144,7 @@ impl Peers {
                 }
             };
             let role = Role::Dialed { peer, nonces };
-            let session = dialed.open(io, role);
-            {
-                let mut dialed = peers.dialed.borrow_mut();
-                // Those that are over have been told of by now.
-                dialed.retain(|conn, _| io.session(*conn).is_some());
-                dialed.insert(session.conn, peer);
-            }
-            live(io, &session).await;
+            dialed.live(io, &door, role).await;
         });
         task.detach();
     }
@@ -175,34 +165,19 @@ impl Peers {
         Ok((dialed, Nonces { dialer, acceptor }))
     }
 
-    /// Logs what the node says of peers and of links to them. Says whether it was about that.
-    pub(crate) fn log(&self, notice: &Notice) -> bool {
-        if let Notice::PeerTrouble { peer, trouble } = notice {
-            let (name, obstacles) = (self.name(*peer), self.obstacles.borrow());
-            match obstacles.get(peer) {
-                Some(why) if matches!(trouble, Trouble::Dial(_)) => {
-                    tracing::warn!("peer {name} {trouble}: {why}");
-                }
-                Some(_) | None => tracing::warn!("peer {name} {trouble}"),
+    /// Logs that a peer cannot be had.
+    pub(crate) fn log_trouble(&self, peer: PeerId, trouble: Trouble) {
+        let (name, obstacles) = (self.name(peer), self.obstacles.borrow());
+        match obstacles.get(&peer) {
+            Some(why) if matches!(trouble, Trouble::Dial(_)) => {
+                tracing::warn!("peer {name} {trouble}: {why}");
             }
-            return true;
+            Some(_) | None => tracing::warn!("peer {name} {trouble}"),
         }
-        let name = |conn| Some(self.name(*self.dialed.borrow().get(conn)?));
-        if let Notice::Linked { conn, node, .. } = notice
-            && let Some(name) = name(conn)
-        {
-            tracing::info!("linked to peer {name}, node {node}");
-        } else if let Notice::Unlinked { conn, node, .. } = notice
-            && let Some(name) = name(conn)
-        {
-            tracing::info!("the link to peer {name}, node {node}, has ended");
-        } else {
-            return false;
-        }
-        true
     }
 
-    fn name(&self, peer: PeerId) -> String {
+    /// What a peer is called in the log.
+    pub(crate) fn name(&self, peer: PeerId) -> String {
         let known = self.known.borrow();
         let address = known.get(peer.0 as usize);
         address.map_or_else(|| peer.to_string(), |address| format!("wss://{address}"))

@@ -24,6 +24,7 @@ use crate::certificates;
 use crate::clock::Clock;
 use crate::door::{self, Door};
 use crate::handover::Handover;
+use crate::links;
 use crate::listen::{self, Bound};
 use crate::monitor::{Monitor, Outlets};
 use crate::peers::Peers;
@@ -120,7 +121,7 @@ pub(crate) fn run(
                 (Aside::DialBridge(bridge, dial), _, Some(bridges)) => {
                     bridges.dial(&inner.own, &inner.door, bridge, dial);
                 }
-                (Aside::Notice(notice), Some(peers), _) if peers.log(&notice) => {}
+                (Aside::Notice(notice), peers, _) if links::log(&notice, peers.as_deref()) => {}
                 (Aside::Notice(notice), _, Some(bridges)) if bridges.log(&notice) => {}
                 (Aside::Notice(notice), _, _) => turn::log(&notice),
                 (Aside::Dial(_), None, _) | (Aside::DialBridge(..), _, None) => {}
@@ -251,7 +252,11 @@ async fn stop(server: Rc<Server>, mut signals: Signals, accepting: Vec<Task<()>>
         task.cancel().await;
     }
     server.door.stopping.store(true, Ordering::Relaxed);
-    tracing::info!("stopping: closing {} sessions", server.door.sessions());
+    let sessions = server.door.sessions();
+    match server.monitor.links() {
+        0 => tracing::info!("stopping: closing {sessions} sessions"),
+        links => tracing::info!("stopping: closing {sessions} sessions, {links} of them links"),
+    }
     server.own.io.report(Event::Shutdown);
     smol::future::or(
         async {

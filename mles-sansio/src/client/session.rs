@@ -1,5 +1,6 @@
 //! A client on an open connection: replay and live stream in, the queue out.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use super::queue::cost;
@@ -28,7 +29,7 @@ pub(super) struct Session {
     /// Up to which number messages were written, and when, oldest first.
     written: VecDeque<(u64, Instant)>,
     /// Until it is over.
-    replay: Option<Replay>,
+    replay: Option<Box<Replay>>,
     /// Until when the server has to answer the close frame, if one was sent.
     pub(super) closing: Option<Instant>,
 }
@@ -76,7 +77,7 @@ impl Client {
             handed: self.queue.first(),
             writing: false,
             written: VecDeque::new(),
-            replay: Some(replay),
+            replay: Some(Box::new(replay)),
             closing: None,
         });
         let frame = self.header.clone();

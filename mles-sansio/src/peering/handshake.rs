@@ -7,7 +7,7 @@ use super::link::{End, Link};
 use super::wire::{self, Handshake, LinkFrame};
 use crate::action::Action;
 use crate::auth::{self, Auth};
-use crate::event::{ConnId, Nonces, PeerId};
+use crate::event::{ConnId, Nonces, PeerId, Source};
 use crate::frame::Frame;
 use crate::node::Node;
 use crate::notice::Notice;
@@ -31,9 +31,10 @@ impl Node {
         &mut self,
         now: Now,
         conn: ConnId,
-        nonces: Option<Nonces>,
+        dialer: Option<(Nonces, Source)>,
         frame: &Frame,
     ) {
+        let nonces = dialer.map(|(nonces, _)| nonces);
         let (handshake, nonces) = match self.judge_opening(now, nonces, frame) {
             Ok(good) => good,
             Err(violation) => return self.violated(now, conn, violation),
@@ -57,7 +58,8 @@ impl Node {
         for stale in stale {
             self.violated(now, stale, Violation::LinkReplaced); // O1.6
         }
-        self.open_link(now, conn, &handshake, End::Upper, None);
+        let source = dialer.map(|(_, source)| source).unwrap_or_default();
+        self.open_link(now, conn, &handshake, None, source);
     }
 
     fn judge_opening(
@@ -124,7 +126,14 @@ impl Node {
     }
 
     /// A connection that we have dialed is open: we begin.
-    pub(crate) fn dialed(&mut self, now: Now, conn: ConnId, peer: PeerId, nonces: Nonces) {
+    pub(crate) fn dialed(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        peer: PeerId,
+        nonces: Nonces,
+        source: Source,
+    ) {
         let Some(probe) = self.seek_opened(conn, peer) else {
             let why = Closing::Unneeded;
             return self.emit(Action::Close { conn, why });
@@ -134,6 +143,7 @@ impl Node {
         let state = AwaitReply {
             peer,
             nonces,
+            source,
             probe,
             deadline,
         };
@@ -148,7 +158,7 @@ impl Node {
         let Some(Conn::AwaitReply(waiting)) = self.conns.get(&conn) else {
             return;
         };
-        let (peer, probe) = (waiting.peer, waiting.probe);
+        let (peer, probe, source) = (waiting.peer, waiting.probe, waiting.source);
         let handshake = match self.judge(now, waiting.nonces, frame) {
             Ok(handshake) => handshake,
             Err(violation) => {
@@ -184,25 +194,33 @@ impl Node {
             self.timers.disarm(waiting.deadline, Timer::Header(conn));
         }
         self.seek_linked(now, peer);
-        self.open_link(now, conn, &handshake, End::Lower, Some(peer));
+        self.open_link(now, conn, &handshake, Some(peer), source);
         self.adopt(now, conn);
     }
 
-    /// The handshake is done: the connection is a link.
+    /// The handshake is done: the connection is a link. Its lower end is at first the one that has dialed a peer.
     fn open_link(
         &mut self,
         now: Now,
         conn: ConnId,
         handshake: &Handshake,
-        end: End,
-        entry: Option<PeerId>,
+        peer: Option<PeerId>,
+        source: Source,
     ) {
+        let end = match peer {
+            Some(_) => End::Lower,
+            None => End::Upper,
+        };
         let wake = now.mono + self.config.peering.ping_interval;
         self.timers.arm(wake, Timer::KeepAlive(conn));
         let link = Link {
             uid: handshake.uid,
             end,
-            entry,
+            entry: peer,
+            peer,
+            source,
+            received: 0,
+            sent: 0,
             max: handshake.max,
             clock: handshake.ts,
             path: match end {
@@ -231,6 +249,8 @@ impl Node {
             conn,
             node: handshake.uid,
             upstream: end == End::Lower,
+            peer,
+            source,
         });
     }
 

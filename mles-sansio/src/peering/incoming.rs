@@ -98,6 +98,7 @@ impl Node {
                 origin == own || channel.seen.highest(origin).is_some()
             });
             lane.knows(label.origin, label.seq);
+            link.received += 1;
         }
         let (config, store) = (&self.config, self.config.store_history);
         let Label {

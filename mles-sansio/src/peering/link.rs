@@ -7,7 +7,7 @@ use core::hash::{Hash, Hasher};
 use super::lane::Lane;
 use super::wire::Label;
 use crate::action::GroupId;
-use crate::event::{Name, PeerId};
+use crate::event::{Name, PeerId, Source};
 use crate::seed::NodeId;
 use crate::session::ahead;
 use crate::time::Instant;
@@ -19,8 +19,14 @@ pub(crate) struct Link {
     pub(crate) uid: NodeId,
     /// Which end is ours.
     pub(crate) end: End,
-    /// The entry of the list that it was dialed by, if it was dialed by us.
+    /// The entry of the list that it was dialed by, if it was dialed by us and not turned since.
     pub(crate) entry: Option<PeerId>,
+    /// The same, turned or not, and where the other end is: to be told.
+    pub(crate) peer: Option<PeerId>,
+    pub(crate) source: Source,
+    /// Messages that came over it on joined channels, and that were sent over it: to be told.
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
     /// The largest payload that the other takes.
     pub(crate) max: u64,
     /// The other's clock when the link was opened, in microseconds since 1970.

@@ -189,6 +189,7 @@ impl Node {
             batch.put(LinkFrame::Message(label).compose());
             batch.put(entry.frame);
             self.stats.link_sent += 1;
+            link.sent += 1;
         }
         link.kept = link.kept - before + lane.kept();
         let known = |origin| origin == uid || channel.seen.highest(origin).is_some();

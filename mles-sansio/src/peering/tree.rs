@@ -7,7 +7,7 @@ use super::link::{Control, End};
 use super::wire::LinkFrame;
 use crate::event::ConnId;
 use crate::node::Node;
-use crate::notice::Notice;
+use crate::notice::{Notice, Parting};
 use crate::seed::NodeId;
 use crate::time::Now;
 use crate::timer::Timer;
@@ -119,7 +119,7 @@ impl Node {
     }
 
     /// A link has ended, whoever ended it.
-    pub(crate) fn unlink(&mut self, now: Now, conn: ConnId) {
+    pub(crate) fn unlink(&mut self, now: Now, conn: ConnId, why: Parting) {
         self.drop_lanes(now, conn);
         self.conns.remove(&conn);
         let Some(link) = self.peering.links.remove(&conn) else {
@@ -135,6 +135,11 @@ impl Node {
             conn,
             node: link.uid,
             upstream,
+            peer: link.peer,
+            source: link.source,
+            why,
+            received: link.received,
+            sent: link.sent,
         });
         if link.end == End::Turning {
             self.seek_again(now); // G1.6

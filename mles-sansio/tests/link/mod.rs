@@ -2,8 +2,8 @@
 
 use mles_sansio::peering::wire::{self, LinkFrame};
 use mles_sansio::{
-    Action, Closing, Config, ConnId, Event, Frame, Key, NodeId, Nonces, Notice, PeerId, Role,
-    Source, Violation, auth, peering,
+    Action, Closing, Config, ConnId, Event, Frame, Key, NodeId, Nonces, Notice, Parting, PeerId,
+    Role, Source, Violation, auth, peering,
 };
 
 use crate::common::{self, World, pong, refusal, text};
@@ -110,6 +110,8 @@ pub(crate) fn below(world: &mut World, conn: u64, uid: u128) {
         conn: ConnId(conn),
         node: NodeId(uid),
         upstream: false,
+        peer: None,
+        source: Source(0),
     });
     assert_eq!(actions.len(), 3, "{actions:?}");
     assert!(matches!(actions[0], Action::Send { .. }));
@@ -146,17 +148,28 @@ pub(crate) fn closes(
     let node = world.node.link(ConnId(conn)).expect("a link");
     let mut expected = refusal(conn, violation);
     let conn = ConnId(conn);
-    expected.push(Action::Notice(Notice::Unlinked {
-        conn,
-        node,
-        upstream,
-    }));
+    let before = expected.len();
     if upstream {
         let (root, hops) = (world.node.uid(), 0);
         expected.push(Action::Notice(Notice::Root { root, hops }));
     }
     let shown = format!("{payload:?}");
-    assert_eq!(world.event(frame(conn.0, payload)), expected, "{shown}");
+    let mut actions = world.event(frame(conn.0, payload));
+    let why = Parting::Here(Closing::Violation(violation));
+    let told = actions.remove(before);
+    let Action::Notice(Notice::Unlinked {
+        conn: told_conn,
+        node: told_node,
+        upstream: told_upstream,
+        why: told_why,
+        ..
+    }) = told
+    else {
+        panic!("{told:?}, {shown}");
+    };
+    let told = (told_conn, told_node, told_upstream, told_why);
+    assert_eq!(told, (conn, node, upstream, why), "{shown}");
+    assert_eq!(actions, expected, "{shown}");
     assert_eq!(violation.code(), code);
     let reason = Closing::Violation(violation).reason();
     assert!(!reason.is_empty() && reason.len() <= 123);

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use mles_sansio::{Action, ConnId, Event, NodeId, PeerId, Role, Source};
+use mles_sansio::{
+    Action, Closing, ConnId, Ending, Event, NodeId, Notice, Parting, PeerId, Role, Source,
+    Violation,
+};
 
-use crate::played::{A, B, Linked, NONCES, SECOND, config, frame, handshake};
+use crate::common;
+use crate::played::{A, B, Linked, NONCES, SECOND, config, frame, handshake, join};
 
 #[test]
 fn peers_are_dialed_in_order_with_backoff() {
@@ -120,4 +124,103 @@ fn a_node_that_dials_its_own_upstream_stays_with_it() {
     let (_, former, now) = reply(3, A, &[]);
     assert_eq!((former, now), (None, Some(A)));
     assert_eq!(node.world.node.upstream(), Some(A));
+}
+
+/// The end of a link, as it is told.
+fn parting(actions: &[Action]) -> (Option<PeerId>, Parting, u64, u64) {
+    let told = actions.iter().find_map(|action| {
+        let Action::Notice(Notice::Unlinked {
+            peer,
+            why,
+            received,
+            sent,
+            ..
+        }) = action
+        else {
+            return None;
+        };
+        Some((*peer, *why, *received, *sent))
+    });
+    told.expect("the end of a link")
+}
+
+#[test]
+fn the_end_of_a_link_is_told_with_its_reason() {
+    let closed = |code| Event::Closed {
+        conn: ConnId(1),
+        how: Ending::CloseFrame(code),
+    };
+    let violation = Closing::Violation(Violation::LinkFrame);
+    let bad = || common::text(1, "{}");
+    for (event, why, shown) in [
+        (common::lost(1), Parting::Lost, "the connection was lost"),
+        (
+            closed(1012),
+            Parting::There(1012),
+            "closed by the other end with 1012: it is restarting",
+        ),
+        (
+            closed(4444),
+            Parting::There(4444),
+            "closed by the other end with 4444",
+        ),
+        (
+            bad(),
+            Parting::Here(violation),
+            "closed here with 4012: a frame that may not be sent here",
+        ),
+        (
+            Event::Peers { peers: Vec::new() },
+            Parting::Here(Closing::Unneeded),
+            "closed here with 1000: not needed any more",
+        ),
+        (
+            Event::Shutdown,
+            Parting::Here(Closing::Restarting),
+            "closed here with 1012: server is restarting: reconnect",
+        ),
+    ] {
+        let mut node = Linked::new(config());
+        let linked = node.above(1, A, &[]);
+        let told = linked.iter().any(|action| {
+            let told = Notice::Linked {
+                conn: ConnId(1),
+                node: A,
+                upstream: true,
+                peer: Some(PeerId(1)),
+                source: Source(0),
+            };
+            *action == Action::Notice(told)
+        });
+        assert!(told, "{linked:?}");
+        let _ = node.event(common::open(2));
+        let _ = node.event(common::header(2, "bob", "room"));
+        let _ = node.hear(1, &join(A, &format!("\"{A}\":1")));
+        let ts = node.world.now.unix;
+        let _ = node.message(1, A, 1, ts, "one");
+        // Bob's announcement went, one message came.
+        let actions = node.event(event);
+        assert_eq!(parting(&actions), (Some(PeerId(1)), why, 1, 1));
+        assert_eq!(why.to_string(), shown);
+    }
+    // One that was taken has no entry, and says where it is from.
+    let mut node = Linked::new(config());
+    let opened = Event::Opened {
+        conn: ConnId(1),
+        role: Role::Peer(NONCES),
+        source: Source(7),
+    };
+    let _ = node.event(opened);
+    let linked = node.event(frame(1, handshake(B, &[], node.world.now.unix)));
+    let from = linked.iter().find_map(|action| {
+        let Action::Notice(Notice::Linked { peer, source, .. }) = action else {
+            return None;
+        };
+        Some((*peer, *source))
+    });
+    assert_eq!(from, Some((None, Source(7))));
+    assert_eq!(
+        parting(&node.event(common::lost(1))),
+        (None, Parting::Lost, 0, 0)
+    );
 }

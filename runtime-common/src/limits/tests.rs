@@ -55,6 +55,7 @@ fn sources() {
             (of(text).to_string().as_str(), of(text).is_loopback()),
             (shown, is_loopback)
         );
+        assert_eq!(Source::of_key(of(text).key()), of(text), "{text}");
     }
 }
 

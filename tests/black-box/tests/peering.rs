@@ -28,6 +28,7 @@ suite! {
     a_server_that_names_itself,
     a_peer_that_knows_no_peering,
     a_server_stops_with_its_links,
+    the_lower_server_stops,
     links_in_health_and_numbers,
 }
 
@@ -431,18 +432,52 @@ fn a_peer_that_knows_no_peering(binary: &Binary) {
     assert_eq!(count(&lower, "without peering"), 1);
 }
 
-/// X1.8: links do not keep a server from ending, and the other end goes on.
+/// X1.8: links do not keep a server from ending, and the other end goes on. Both say what has become of the link.
 fn a_server_stops_with_its_links(binary: &Binary) {
     let (upper, lower) = pair(binary);
+    let line = upper.log().wait_for("linked from ").unwrap();
+    let from = ["127.0.0.1", "::1"].map(|ip| format!("linked from {ip}, node "));
+    assert!(
+        line.contains(" INFO ") && from.iter().any(|it| line.contains(it)),
+        "{line}"
+    );
+    let mut alice = upper.join("alice", "c");
     let mut bob = lower.join("bob", "c");
+    alice.expect([header("bob", "c")]);
+    bob.expect([header("alice", "c")]);
+    let peer = format!("the link to peer {}, node ", url(&upper));
+    drop(alice);
     let ended = upper.stop();
     assert_eq!(ended.status.code(), Some(0));
-    assert!(lower.log().wait_for("has ended").is_some());
+    let told = |part: &str| ended.stderr.iter().any(|line| line.contains(part));
+    assert!(told(" sessions, 1 of them links"), "{ended:#?}");
+    assert!(told("has ended: closed here with 1012: "), "{ended:#?}");
+    let line = lower.log().wait_for("has ended: ").unwrap();
+    let why =
+        "closed by the other end with 1012: it is restarting; 1 messages came over it, 1 went";
+    assert!(line.contains(&peer) && line.ends_with(why), "{line}");
     bob.send("alone");
     bob.settle();
     lower.assert_serves();
     let ended = lower.stop();
     assert_eq!(ended.status.code(), Some(0));
+}
+
+/// A link that was dialed is closed with the rest when the server stops, and counted.
+fn the_lower_server_stops(binary: &Binary) {
+    let (upper, lower) = pair(binary);
+    let ended = lower.stop();
+    assert_eq!(ended.status.code(), Some(0));
+    let told = |part: &str| ended.stderr.iter().any(|line| line.contains(part));
+    assert!(
+        told("stopping: closing 1 sessions, 1 of them links"),
+        "{ended:#?}"
+    );
+    let line = upper.log().wait_for("has ended: ").unwrap();
+    assert!(
+        line.contains("the link from ") && line.contains("closed by the other end with 1012"),
+        "{line}"
+    );
 }
 
 fn health(server: &Server) -> String {

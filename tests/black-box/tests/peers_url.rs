@@ -58,8 +58,13 @@ impl Page {
         })
     }
 
-    /// Waits for the next request, answers it, and gives it.
+    /// Waits for the next request, answers it, ends the connection in good order, and gives the request.
     fn answer(&self, answer: &str) -> String {
+        self.answer_and(answer, true)
+    }
+
+    /// The same, but TLS may be left without its goodbye.
+    fn answer_and(&self, answer: &str, goodbye: bool) -> String {
         let (stream, _) = self.listener.accept().unwrap();
         let key = self.certificate.signing_key.serialize_der();
         let certificate = self.certificate.cert.der().clone();
@@ -73,7 +78,9 @@ impl Page {
         }
         // Who has read enough may be gone.
         let _ = stream.write_all(answer.as_bytes());
-        stream.conn.send_close_notify();
+        if goodbye {
+            stream.conn.send_close_notify();
+        }
         let _ = stream.flush();
         String::from_utf8(request).unwrap()
     }
@@ -244,6 +251,10 @@ fn what_is_no_list(binary: &Binary) {
             "{line}"
         );
     }
+    // Who cuts the connection off must not be able to shorten the list.
+    page.answer_and(&format!("{ok}\r\nwss://one.example\n"), false);
+    let line = nth(&lower, 1, "it ended the connection (");
+    assert!(line.contains(" WARN "), "{line}");
     elsewhere.set_nonblocking(true).unwrap();
     assert!(elsewhere.accept().is_err(), "nobody has come");
     lower.assert_serves();

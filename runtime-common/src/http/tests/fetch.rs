@@ -1,5 +1,7 @@
 //! A page from the Web.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::address::Address;
 
@@ -167,5 +169,26 @@ fn refuses_what_is_no_page() {
     for (answer, what) in table {
         let error = any_pieces(answer).unwrap_err();
         assert!(error.contains(what), "{answer:.80}: {error}");
+    }
+}
+
+proptest! {
+    /// Whatever comes, in whatever pieces: no panic, no page beyond the bound, and pieces make no difference.
+    #[test]
+    fn takes_any_bytes(
+        pieces in prop::collection::vec(
+            prop::sample::select(vec![
+                "HTTP/1.1 200 OK\r\n", "HTTP/1.1 100 Continue\r\n", "Content-Length: 12\r\n",
+                "Transfer-Encoding: chunked\r\n", "\r\n", "3\r\n", "C;a\r\n", "0\r\n", "abc", "abc\r\n", "\n", "\r", "\0",
+                "fedcba\r\n", "wss://a\nwss://b\n", "\u{20ac}",
+            ]),
+            0..20,
+        ),
+        step in 1_usize..20,
+    ) {
+        let answer = pieces.concat();
+        let whole = result(answer.as_bytes(), usize::MAX);
+        prop_assert_eq!(&result(answer.as_bytes(), step), &whole);
+        prop_assert!(whole.map_or(0, |page| page.len()) <= MOST);
     }
 }

@@ -253,7 +253,8 @@ pub(super) struct Cli {
     /// Server without peering to be a client of, on each channel that is wanted here; with the
     /// clients' key, if there is one. One server of a network, not more, should have it. Its
     /// certificate may be of an authority that this machine trusts, or as --peer-ca and
-    /// --peer-fingerprint say. Repeatable, at most 8. MLES_BRIDGE takes a list separated by commas.
+    /// --peer-fingerprint say. Repeatable, at most 8.
+    /// MLES_BRIDGE takes a list separated by commas. [default: none]
     #[arg(
         long,
         value_name = "wss://HOST[:PORT]",

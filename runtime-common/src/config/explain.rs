@@ -8,16 +8,22 @@ use crate::peers_list;
 use crate::tls;
 
 /// One line for each peer that is named, one for each thing that holds for all of them; and what is wrong with the file
-/// of peers. Nothing for a server that has no peers and takes none.
+/// of peers. Nothing for a server that has no peers and takes none. One line for each bridge.
 pub(super) fn peering(peering: &Peering, values: &[Value]) -> (Vec<String>, Vec<String>) {
-    if !peering.is_on() {
-        return Default::default();
-    }
     let origin = |key| {
         let value = values.iter().find(|value| value.key == key);
         value.map_or(key, |value| &*value.origin)
     };
-    let mut lines = Vec::new();
+    let bridge = |bridge: &Address| {
+        let mut ways = ways(peering, bridge);
+        ways.push(authority(bridge));
+        let good = good(&ways);
+        format!("bridge to wss://{bridge} ({}): {good}", origin("bridge"))
+    };
+    let mut lines: Vec<String> = peering.bridges.iter().map(bridge).collect();
+    if !peering.is_on() {
+        return (lines, Vec::new());
+    }
     let peer = |peer: &Address, place: &str| {
         let certificate = certificate(peering, peer);
         format!("peer wss://{peer} ({place}): {certificate}")
@@ -68,6 +74,24 @@ pub(super) fn peering(peering: &Peering, values: &[Value]) -> (Vec<String>, Vec<
 
 /// What a peer's certificate has to be like.
 fn certificate(peering: &Peering, peer: &Address) -> String {
+    let mut ways = ways(peering, peer);
+    if ways.is_empty() {
+        ways.push(authority(peer));
+    }
+    good(&ways)
+}
+
+fn good(ways: &[String]) -> String {
+    format!("good if its certificate {}", ways.join(", or "))
+}
+
+fn authority(address: &Address) -> String {
+    let host = &address.host;
+    format!("is of an authority that this machine trusts, and is for '{host}'")
+}
+
+/// How the settings say that a certificate may be good.
+fn ways(peering: &Peering, peer: &Address) -> Vec<String> {
     let mut ways = Vec::new();
     if let Some(file) = &peering.ca {
         let path = file.path.display();
@@ -87,11 +111,5 @@ fn certificate(peering: &Peering, peer: &Address) -> String {
             "has one of the {count} fingerprints of --peer-fingerprint"
         )),
     }
-    if ways.is_empty() {
-        ways.push(format!(
-            "is of an authority that this machine trusts, and is for '{}'",
-            peer.host
-        ));
-    }
-    format!("good if its certificate {}", ways.join(", or "))
+    ways
 }

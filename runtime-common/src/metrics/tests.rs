@@ -367,7 +367,7 @@ fn the_line_of_a_network() {
     assert_eq!(
         links,
         "31 upstream=1 hops=33 link_received=35 link_duplicates=37 link_recovered=45 link_sent=40 link_lost=83 \
-         breaches=16"
+         bridge_connections=46 bridge_received=144 bridge_sent=50 bridge_lost=51 breaches=16"
     );
     let (one, two) = (format!("{node}"), format!("{root}"));
     for (upstream, shown) in [(None, ""), (Some(root), &*two)] {

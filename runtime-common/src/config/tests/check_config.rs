@@ -263,8 +263,17 @@ fn what_peers_come_to() {
         &'a [String],
         &'a [&'a str],
     );
-    let table: [Case<'_>; 6] = [
+    let table: [Case<'_>; 7] = [
         (String::new(), &[], &[], &[]),
+        (
+            format!("--bridge wss://older.example --peer-fingerprint {ab}"),
+            &[],
+            &[format!(
+                "bridge to wss://older.example:443 (--bridge): {known} has the fingerprint of --peer-fingerprint, or is of an \
+                 authority that this machine trusts, and is for 'older.example'"
+            )],
+            &[],
+        ),
         (
             "--peer wss://one.example --peer wss://[::1]:1".into(),
             &[],

@@ -58,7 +58,7 @@ fn warns_where_peering_is_open_or_idle() {
     ] {
         let warnings = load(options, &[]).unwrap().warnings();
         assert!(
-            matches!(&warnings[..], [line] if line.contains("--peer, --peers-file or --peers-url"))
+            matches!(&warnings[..], [line] if line.contains("--peer, --peers-file, --peers-url or --bridge"))
         );
         let named = format!("{options} --peers-file p");
         assert_eq!(load(&named, &[]).unwrap().warnings(), Vec::<String>::new());

@@ -11,18 +11,18 @@ use runtime_common::address::Address;
 use runtime_common::config::Peering;
 use runtime_common::http::Upgrade;
 use runtime_smol::client::way::Way;
-use rustls::ClientConfig;
 
 use crate::dialing::{self, Dialed};
 use crate::door::Door;
 use crate::driver::within;
+use crate::trusting::{Authorities, Trusting};
 use crate::worker::Worker;
 
 /// On the node's thread.
 pub(crate) struct Bridges {
     /// By id.
     addresses: Vec<Address>,
-    tls: Arc<ClientConfig>,
+    trusting: Rc<Trusting>,
     /// What was in the way of each the last time.
     obstacles: RefCell<HashMap<BridgeId, String>>,
 }
@@ -32,16 +32,15 @@ impl Bridges {
     ///
     /// # Errors
     ///
-    /// One line that says what to do: a file can't be read, or this machine trusts nobody.
-    pub(crate) fn new(peering: &Peering) -> Result<Option<Self>, String> {
+    /// One line that says what to do: this machine trusts nobody.
+    pub(crate) fn new(peering: &Peering, trusting: &Rc<Trusting>) -> Result<Option<Self>, String> {
         if peering.bridges.is_empty() {
             return Ok(None);
         }
-        let trusted = dialing::trusted(peering)?;
-        let tls = dialing::trusting_authorities_too(&trusted, OPTIONS)?;
+        trusting.tls(Authorities::Too, OPTIONS)?;
         Ok(Some(Self {
             addresses: peering.bridges.clone(),
-            tls,
+            trusting: trusting.clone(),
             obstacles: RefCell::default(),
         }))
     }
@@ -85,7 +84,9 @@ impl Bridges {
 
     async fn open(&self, bridge: BridgeId) -> Result<Dialed, (DialFault, String)> {
         let address = &self.addresses[bridge.0 as usize];
-        let way = Way::new(address.clone(), self.tls.clone(), OPTIONS);
+        let tls = self.trusting.tls_now(Authorities::Too, OPTIONS).await;
+        let tls = tls.map_err(|error| (DialFault::Untrusted, error))?;
+        let way = Way::new(address.clone(), tls, OPTIONS);
         let upgrade = Upgrade::new(address, None); // B1.3
         let (dialed, _) = dialing::open(&way, &upgrade).await?;
         Ok(dialed)

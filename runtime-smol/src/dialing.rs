@@ -1,18 +1,14 @@
 //! A connection that this server opens, to a peer or over a bridge: TCP, TLS, the upgrade.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_rustls::client::TlsStream;
 use mles_sansio::{DialFault, Role, Source};
-use runtime_common::config::Peering;
 use runtime_common::http::Upgrade;
-use runtime_common::{limits, tls};
-use runtime_smol::client::Trust;
-use runtime_smol::client::way::{DialError, Way, client_config};
-use rustls::ClientConfig;
+use runtime_common::limits;
+use runtime_smol::client::way::{DialError, Way};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use socket2::SockRef;
 
@@ -88,40 +84,6 @@ pub(crate) async fn open(
         source,
     };
     Ok((dialed, nonce))
-}
-
-/// Whom the settings say that other servers may be.
-///
-/// # Errors
-/// One line that says what to do: a file can't be read.
-pub(crate) fn trusted(peering: &Peering) -> Result<Vec<Trust>, String> {
-    let fingerprints = peering.fingerprints.iter();
-    let mut trusted: Vec<_> = fingerprints.map(|it| Trust::Fingerprint(*it)).collect();
-    if let Some(file) = &peering.ca {
-        // Last, because its error says most.
-        trusted.push(Trust::Certificates(tls::trusted_certificates(file)?));
-    }
-    Ok(trusted)
-}
-
-/// What it takes to reach a server that may be one of those, or one that an authority vouches for.
-///
-/// # Errors
-/// One line that says what to do: this machine trusts nobody.
-pub(crate) fn trusting_authorities_too(
-    trusted: &[Trust],
-    options: &'static str,
-) -> Result<Arc<ClientConfig>, String> {
-    // The system last, because its error says most.
-    let system = [Trust::System];
-    let all = trusted.iter().chain(&system).cloned().collect();
-    client_config(&Trust::AnyOf(all), options).or_else(|error| {
-        // A machine without any authorities may do without.
-        match trusted.is_empty() {
-            true => Err(error),
-            false => client_config(&Trust::AnyOf(trusted.to_vec()), options),
-        }
-    })
 }
 
 /// Time for a connection to another server, all in all.

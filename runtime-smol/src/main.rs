@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -16,6 +17,7 @@ use runtime_common::local_certificate;
 use server::Others;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
+use trusting::Trusting;
 
 mod bridges;
 mod certificates;
@@ -38,6 +40,7 @@ mod session;
 mod sniff;
 mod socket;
 mod transport;
+mod trusting;
 mod turn;
 mod worker;
 
@@ -116,9 +119,10 @@ fn start(config: &Arc<Config>) -> Result<(), String> {
         max_payload: config.max_message as u64,
         ..peering::Config::default()
     };
+    let trusting = Rc::new(Trusting::new(&config.peering)?);
     let others = Others {
-        peers: Peers::new(&config.peering)?,
-        bridges: Bridges::new(&config.peering)?,
+        peers: Peers::new(&config.peering, &trusting)?,
+        bridges: Bridges::new(&config.peering, &trusting)?,
     };
     let bound = listen::bind(&config.listen)?;
     let (certificates, remarks) = certificates(config)?;

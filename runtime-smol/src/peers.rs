@@ -12,9 +12,7 @@ use runtime_common::address::Address;
 use runtime_common::config::{NamedFile, Peering};
 use runtime_common::http::Upgrade;
 use runtime_common::peers_list::{self, PeersList, Place};
-use runtime_smol::client::Trust;
-use runtime_smol::client::way::{Way, client_config};
-use rustls::ClientConfig;
+use runtime_smol::client::way::Way;
 
 use crate::certificates;
 use crate::dialing::{self, Dialed};
@@ -22,6 +20,7 @@ use crate::door::Door;
 use crate::driver::within;
 use crate::peers_url::PeersUrl;
 use crate::random;
+use crate::trusting::{Authorities, Trusting};
 use crate::worker::Worker;
 
 /// The peers that this server knows, on the node's thread.
@@ -30,7 +29,7 @@ pub(crate) struct Peers {
     list: RefCell<PeersList>,
     file: Option<NamedFile>,
     pub(crate) page: Option<PeersUrl>,
-    tls: Arc<ClientConfig>,
+    trusting: Rc<Trusting>,
     /// By id: an entry is never taken back, for an id stands for the same address for ever.
     known: RefCell<Vec<Address>>,
     /// What was in the way of each that could not be had the last time.
@@ -43,23 +42,19 @@ impl Peers {
     /// # Errors
     ///
     /// One line that says what to do: files can't be read, or this machine trusts nobody.
-    pub(crate) fn new(peering: &Peering) -> Result<Option<Self>, String> {
+    pub(crate) fn new(peering: &Peering, trusting: &Rc<Trusting>) -> Result<Option<Self>, String> {
         if !peering.dials() {
             return Ok(None);
         }
         let list = PeersList::load(peering)?;
-        let trusted = dialing::trusted(peering)?;
-        let page = PeersUrl::new(peering, &trusted)?;
-        let trust = match trusted.is_empty() {
-            true => Trust::System,
-            false => Trust::AnyOf(trusted),
-        };
+        let page = PeersUrl::new(peering, trusting)?;
+        trusting.tls(Authorities::Instead, OPTIONS)?;
         let known = list.peers().to_vec();
         Ok(Some(Self {
             list: RefCell::new(list),
             file: peering.file.clone(),
             page,
-            tls: client_config(&trust, OPTIONS)?,
+            trusting: trusting.clone(),
             known: RefCell::new(known),
             obstacles: RefCell::default(),
         }))
@@ -155,7 +150,9 @@ impl Peers {
         let address = self.known.borrow().get(peer.0 as usize).cloned();
         let address = address.ok_or_else(|| unreachable("it is not known".to_owned()))?;
         let dialer = random::nonce().map_err(|error| unreachable(error.to_string()))?;
-        let way = Way::new(address.clone(), self.tls.clone(), OPTIONS);
+        let tls = self.trusting.tls_now(Authorities::Instead, OPTIONS).await;
+        let tls = tls.map_err(|error| (DialFault::Untrusted, error))?;
+        let way = Way::new(address.clone(), tls, OPTIONS);
         let (dialed, nonce) = dialing::open(&way, &Upgrade::new(&address, Some(dialer))).await?;
         let Some(acceptor) = nonce else {
             let text =

@@ -7,21 +7,20 @@ use async_signal::Signals;
 use runtime_common::config::{NamedUrl, Peering};
 use runtime_common::http::Fetch;
 use runtime_common::peers_list::{MAX_LIST, Place};
-use runtime_smol::client::Trust;
 use runtime_smol::client::way::Way;
 use smol::Timer;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::stream::StreamExt;
 
-use crate::dialing;
 use crate::driver::within;
 use crate::peers::{OPTIONS, Peers};
+use crate::trusting::{Authorities, Trusting};
 use crate::worker::Worker;
 
 /// The page, and the way there.
 pub(crate) struct PeersUrl {
     url: NamedUrl,
-    way: Way,
+    trusting: Rc<Trusting>,
     interval: Duration,
 }
 
@@ -31,13 +30,13 @@ impl PeersUrl {
     /// # Errors
     ///
     /// One line that says what to do: this machine trusts nobody.
-    pub(crate) fn new(peering: &Peering, trusted: &[Trust]) -> Result<Option<Self>, String> {
+    pub(crate) fn new(peering: &Peering, trusting: &Rc<Trusting>) -> Result<Option<Self>, String> {
         let Some(url) = peering.url.clone() else {
             return Ok(None);
         };
-        let tls = dialing::trusting_authorities_too(trusted, OPTIONS)?;
+        trusting.tls(Authorities::Too, OPTIONS)?;
         Ok(Some(Self {
-            way: Way::new(url.address.clone(), tls, OPTIONS),
+            trusting: trusting.clone(),
             interval: peering.url_interval,
             url,
         }))
@@ -54,8 +53,10 @@ impl PeersUrl {
     }
 
     async fn read(&self) -> Result<Vec<u8>, String> {
-        let tcp = self.way.tcp().await.map_err(|error| error.text)?;
-        let mut stream = self.way.tls(tcp).await.map_err(|error| error.text)?;
+        let tls = self.trusting.tls_now(Authorities::Too, OPTIONS).await?;
+        let way = Way::new(self.url.address.clone(), tls, OPTIONS);
+        let tcp = way.tcp().await.map_err(|error| error.text)?;
+        let mut stream = way.tls(tcp).await.map_err(|error| error.text)?;
         let lost = |error| format!("it ended the connection ({error})");
         let mut fetch = Fetch::new(&self.url.address, MAX_LIST);
         stream.write_all(&fetch.request).await.map_err(lost)?;

@@ -230,8 +230,8 @@ pub(super) struct Cli {
     )]
     pub(super) open_peering: Option<OsString>,
 
-    /// PEM file with the certificates of peers, or of the authorities that have signed them.
-    /// [default: the authorities that this machine trusts]
+    /// PEM file with the certificates of peers, or of the authorities that have signed them; read
+    /// again for each dial. [default: the authorities that this machine trusts]
     #[arg(
         long,
         value_name = "FILE",

@@ -19,6 +19,7 @@ suite! {
     no_peering,
     a_certificate_that_is_not_trusted,
     a_certificate_from_a_file,
+    a_file_of_certificates_that_changes,
     nobody_there,
     upstream_comes_back,
     an_earlier_peer_is_away,
@@ -175,19 +176,40 @@ fn a_certificate_that_is_not_trusted(binary: &Binary) {
     );
 }
 
+/// The certificate of a server in local mode.
+fn certificate(server: &Server) -> String {
+    let directory = server.home().path().join("mles");
+    let mut files = std::fs::read_dir(directory).unwrap();
+    let pem = std::fs::read_to_string(files.next().unwrap().unwrap().path()).unwrap();
+    let certificate = pem.find("-----BEGIN CERTIFICATE").unwrap();
+    pem[certificate..].to_owned()
+}
+
+/// A file that `--peer-ca` names is read again for each dial: one that can't be used is told of once.
+fn a_file_of_certificates_that_changes(binary: &Binary) {
+    let [upper, other] = [(); 2].map(|()| Server::start(binary, &[], &[KEY]));
+    let files = TempDir::new();
+    let file = files.file("peer.pem", certificate(&other));
+    let args = ["--peer", &url(&upper), "--peer-ca", &file];
+    let lower = Server::start(binary, &args, &[KEY]);
+    assert!(lower.log().wait_for("not trusted: ").is_some());
+    files.file("peer.pem", "");
+    let line = lower.log().wait_for("certificates from before").unwrap();
+    assert!(
+        line.contains(" WARN ") && line.contains("--peer-ca"),
+        "{line}"
+    );
+    files.file("peer.pem", certificate(&other) + &certificate(&upper));
+    linked(&lower);
+    assert_eq!(count(&lower, "certificates from before"), 1);
+    assert_eq!(count(&lower, "took in"), 1, "{:#?}", lower.log().lines());
+}
+
 /// `--peer-ca` takes a peer's own certificate, and checks its name.
 fn a_certificate_from_a_file(binary: &Binary) {
     let upper = Server::start(binary, &[], &[KEY]);
-    let directory = upper.home().path().join("mles");
-    let pem = std::fs::read_dir(directory)
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap();
-    let pem = std::fs::read_to_string(pem.path()).unwrap();
-    let certificate = pem.find("-----BEGIN CERTIFICATE").unwrap();
     let files = TempDir::new();
-    let file = files.file("peer.pem", &pem[certificate..]);
+    let file = files.file("peer.pem", certificate(&upper));
     let lower = Server::start(
         binary,
         &["--peer", &url(&upper), "--peer-ca", &file],

@@ -263,8 +263,9 @@ impl Node {
     fn faulted(&mut self, now: Now, conn: ConnId, fault: Fault) {
         let violation = match (self.conns.get(&conn), fault) {
             (None, _) => return self.stats.stale += 1,
-            (Some(Conn::Joined(_) | Conn::Link), Fault::TooBig) => Violation::MessageTooBig, // M4.2
-            (Some(_), Fault::TooBig) => Violation::HeaderTooBig,                             // H2.1
+            (Some(Conn::Joined(_)), Fault::TooBig) => Violation::MessageTooBig, // M4.2
+            (Some(Conn::Link), Fault::TooBig) => Violation::LinkPayloadTooBig,  // F1.5
+            (Some(_), Fault::TooBig) => Violation::HeaderTooBig,                // H2.1
             (Some(Conn::Joined(_) | Conn::Link), Fault::NotUtf8) => Violation::NotUtf8,
             (Some(_), Fault::NotUtf8) => Violation::HeaderNotJson, // H1.2
             (Some(_), Fault::Protocol) => Violation::Protocol,

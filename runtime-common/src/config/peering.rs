@@ -28,6 +28,13 @@ pub struct Peering {
 pub const PEERS_MAX: usize = 64;
 
 impl Peering {
+    /// Whether there may be links to other servers.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        let dials = !self.peers.is_empty() || self.file.is_some();
+        dials || self.open || !matches!(self.key, KeySource::None)
+    }
+
     /// What is allowed but should be known.
     pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
         let open = "--open-peering: whoever can connect can be a peer, and read and write every channel; \

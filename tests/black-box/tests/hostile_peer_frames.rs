@@ -2,7 +2,7 @@
 //! the specification gives it, and the members of the server talk on.
 
 use black_box::wire::{TEXT, head};
-use black_box::{Binary, Message, NUMBER_MOST, PEER_KEY, Peer, Talk, clock, nonce, suite};
+use black_box::{Binary, Client, Message, NUMBER_MOST, PEER_KEY, Peer, Talk, clock, nonce, suite};
 use serde_json::{Value, json};
 
 suite! {
@@ -12,6 +12,7 @@ suite! {
     numbers_of_the_server_itself,
     times_ahead,
     large_payloads,
+    headers_longer_than_messages,
     half_frames,
 }
 
@@ -194,6 +195,32 @@ fn large_payloads(binary: &Binary) {
         peer.expect_close(4012);
         talk.round();
     }
+    talk.end_of_links(LITTLE);
+}
+
+/// F1.1, F1.5: a header has up to 64 KiB, however short messages have to be.
+fn headers_longer_than_messages(binary: &Binary) {
+    let mut talk = Talk::begin(binary, &["--max-message", "4KiB"], &[PEER_KEY]);
+    let mut peer = Peer::link(&talk.server);
+    let have: serde_json::Map<_, _> = (0..1200).map(|_| (nonce(), 1.into())).collect();
+    let join = json!({"uid": peer.uid, "channel": "talk", "peer": true, "have": have});
+    assert!((40_000..65_536).contains(&join.to_string().len()));
+    peer.say(&join);
+    while peer.hear()["done"] != true {}
+    // Whereas this is a payload.
+    let origin = nonce();
+    peer.tell("talk", &origin, 1, clock(), Message::text("x".repeat(4096)));
+    for member in [&mut talk.alice, &mut talk.bob] {
+        member.expect(["x".repeat(4096)]);
+    }
+    peer.tell("talk", &origin, 2, clock(), Message::text("x".repeat(4097)));
+    peer.expect_close(4012);
+    // A client gets no more for having said that it may be a peer (M4.2).
+    let mut client: Client = Peer::open(&talk.server).client;
+    client.join("eve", "elsewhere");
+    client.send("x".repeat(4097));
+    client.expect_close(1009);
+    talk.round();
     talk.end_of_links(LITTLE);
 }
 

@@ -1,6 +1,7 @@
 //! A server's peer, made by hand: it says on a link what a test has it say.
 
 use std::hash::Hasher;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -19,9 +20,7 @@ pub struct Peer {
     /// The WebSocket.
     pub client: Client,
     /// Who this is.
-    pub uid: String,
-    /// What each end has drawn for the connection.
-    pub nonces: [String; 2],
+    pub who: Who,
     /// The server's handshake, once it has come.
     pub reply: Value,
 }
@@ -53,8 +52,7 @@ impl Peer {
         let acceptor = acceptor.to_str().unwrap().to_owned();
         Self {
             client,
-            uid: nonce(),
-            nonces: [dialer, acceptor],
+            who: Who::new(dialer, acceptor),
             reply: Value::Null,
         }
     }
@@ -82,24 +80,6 @@ impl Peer {
         self.say(&handshake);
         self.reply = self.hear();
         assert_eq!(self.reply["peer"], true, "{}", self.reply);
-    }
-
-    /// The handshake that is right if this is the key.
-    #[must_use]
-    pub fn handshake(&self, key: &str) -> Value {
-        let auth = self.auth(key);
-        json!({
-            "uid": self.uid, "channel": "mles", "auth": auth, "peer": true, "path": [],
-            "ts": clock(), "max": 16 << 20,
-        })
-    }
-
-    fn auth(&self, key: &str) -> String {
-        let mut hasher = SipHasher24::new();
-        for part in [&*self.uid, "mles", key, &self.nonces[0], &self.nonces[1]] {
-            hasher.write(part.as_bytes());
-        }
-        format!("{:016x}", hasher.finish())
     }
 
     /// The uid of the server.
@@ -134,30 +114,6 @@ impl Peer {
         }
     }
 
-    /// The join of a channel.
-    #[must_use]
-    pub fn join_of(&self, channel: &str) -> Value {
-        json!({"uid": self.uid, "channel": channel, "peer": true, "have": {}})
-    }
-
-    /// The leave of a channel.
-    #[must_use]
-    pub fn leave_of(&self, channel: &str) -> Value {
-        json!({"uid": self.uid, "channel": channel, "peer": false})
-    }
-
-    /// This end's path.
-    #[must_use]
-    pub fn path_of(&self, path: &[&str]) -> Value {
-        json!({"uid": self.uid, "peer": true, "path": path})
-    }
-
-    /// This end's path, and that the ends change places.
-    #[must_use]
-    pub fn turn_of(&self, path: &[&str]) -> Value {
-        json!({"uid": self.uid, "peer": true, "path": path, "turn": true})
-    }
-
     /// Sends a message that this node claims to have from the client `eve` of this origin.
     pub fn tell(&mut self, channel: &str, origin: &str, seq: u64, ts: u64, payload: Message) {
         let header =
@@ -181,6 +137,80 @@ impl Peer {
                 message @ Message::Frame(_) => panic!("{message:?}"),
             }
         }
+    }
+}
+
+/// Who one end of a connection claims to be, and the frames that it says so in.
+#[derive(Debug)]
+pub struct Who {
+    /// Its uid.
+    pub uid: String,
+    /// What the dialer and the acceptor have drawn for the connection.
+    pub nonces: [String; 2],
+}
+
+impl Who {
+    pub(crate) fn new(dialer: String, acceptor: String) -> Self {
+        Self {
+            uid: nonce(),
+            nonces: [dialer, acceptor],
+        }
+    }
+
+    /// The handshake that is right if this is the key.
+    #[must_use]
+    pub fn handshake(&self, key: &str) -> Value {
+        let auth = self.auth(key);
+        json!({
+            "uid": self.uid, "channel": "mles", "auth": auth, "peer": true, "path": [],
+            "ts": clock(), "max": 16 << 20,
+        })
+    }
+
+    fn auth(&self, key: &str) -> String {
+        let mut hasher = SipHasher24::new();
+        for part in [&*self.uid, "mles", key, &self.nonces[0], &self.nonces[1]] {
+            hasher.write(part.as_bytes());
+        }
+        format!("{:016x}", hasher.finish())
+    }
+
+    /// The join of a channel.
+    #[must_use]
+    pub fn join_of(&self, channel: &str) -> Value {
+        json!({"uid": self.uid, "channel": channel, "peer": true, "have": {}})
+    }
+
+    /// The leave of a channel.
+    #[must_use]
+    pub fn leave_of(&self, channel: &str) -> Value {
+        json!({"uid": self.uid, "channel": channel, "peer": false})
+    }
+
+    /// This end's path.
+    #[must_use]
+    pub fn path_of(&self, path: &[&str]) -> Value {
+        json!({"uid": self.uid, "peer": true, "path": path})
+    }
+
+    /// This end's path, and that the ends change places.
+    #[must_use]
+    pub fn turn_of(&self, path: &[&str]) -> Value {
+        json!({"uid": self.uid, "peer": true, "path": path, "turn": true})
+    }
+}
+
+impl Deref for Peer {
+    type Target = Who;
+
+    fn deref(&self) -> &Who {
+        &self.who
+    }
+}
+
+impl DerefMut for Peer {
+    fn deref_mut(&mut self) -> &mut Who {
+        &mut self.who
     }
 }
 

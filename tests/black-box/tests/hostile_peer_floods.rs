@@ -6,6 +6,7 @@ suite! {
     a_flood_of_joins,
     a_flood_of_leaves,
     a_peer_that_does_not_read,
+    a_peer_that_hears_nothing,
 }
 
 const MIB: u64 = 1 << 20;
@@ -79,17 +80,14 @@ fn a_peer_that_does_not_read(binary: &Binary) {
     peer.shake();
     let name = "x".repeat(4_000);
     let mut sent = 0;
-    // The server closes the link, and reads no more then.
-    while sent < 20_000 && !is_flooded(&talk) {
-        let join = peer.join_of(&format!("{name}{sent}"));
-        if peer
-            .client
-            .try_send(Message::text(join.to_string()))
-            .is_err()
-        {
-            break;
+    // A lot at a time, each while others talk: once it closes the link the server reads no more, and what fills the
+    // socket from this end then keeps its last frame from being read here.
+    while sent < 10_000 && !is_flooded(&talk) {
+        for number in sent..sent + 50 {
+            peer.say(&peer.join_of(&format!("{name}{number}")));
         }
-        sent += 1;
+        sent += 50;
+        talk.round();
     }
     assert!(talk.server.log().wait_for("LinkFlood").is_some());
     assert!(sent > 1_000, "{sent}");
@@ -97,6 +95,30 @@ fn a_peer_that_does_not_read(binary: &Binary) {
     talk.round();
     // 4 MiB that are owed, one batch of frames for the socket, and what has been read and not been looked at.
     talk.end_of_links(16 * MIB);
+}
+
+/// S1.3, S1.6, section 10: what a link that does not read is to get is taken from the history; what leaves that is
+/// kept up to 4 MiB, and then left out.
+fn a_peer_that_hears_nothing(binary: &Binary) {
+    let mut talk = Talk::begin(binary, &[], &[PEER_KEY]);
+    let mut peer = Peer::open_on(talk.server.narrow_tls());
+    peer.shake();
+    peer.join("talk");
+    let large = Message::binary(vec![7; 64 << 10]);
+    for _ in 0..2_000 {
+        talk.alice.send(large.clone());
+        talk.bob.expect([large.clone()]);
+    }
+    talk.round();
+    // It may read on where it was, and has what there is.
+    let mut payloads = 0;
+    while peer.client.recv() != Message::text("pong 1") {
+        payloads += 1;
+    }
+    // Headers and payloads.
+    assert!(payloads < 2 * 1_000, "{payloads}");
+    // Of 125 MiB: 8 MiB of history, 4 MiB that are kept, and some of what is under way.
+    talk.end_of_links(32 * MIB);
 }
 
 fn is_flooded(talk: &Talk) -> bool {

@@ -105,7 +105,7 @@ fn a_peer_that_hears_nothing(binary: &Binary) {
     peer.shake();
     peer.join("talk");
     let large = Message::binary(vec![7; 64 << 10]);
-    for _ in 0..2_000 {
+    for _ in 0..800 {
         talk.alice.send(large.clone());
         talk.bob.expect([large.clone()]);
     }
@@ -116,9 +116,9 @@ fn a_peer_that_hears_nothing(binary: &Binary) {
         payloads += 1;
     }
     // Headers and payloads.
-    assert!(payloads < 2 * 1_000, "{payloads}");
-    // Of 125 MiB: 8 MiB of history, 4 MiB that are kept, and some of what is under way.
-    talk.end_of_links(32 * MIB);
+    assert!(payloads < 2 * 400, "{payloads}");
+    // Of 50 MiB: 8 MiB of history, 4 MiB that are kept, and some of what is under way.
+    talk.end_of_links(24 * MIB);
 }
 
 fn is_flooded(talk: &Talk) -> bool {

@@ -62,6 +62,11 @@ pub enum Action {
     Resume {
         /// Which.
         conn: ConnId,
+        /// Whether it is a link. Its headers have up to [`LINK_HEADER_MAX`] bytes, however small that bound is (F1.1);
+        /// the node itself holds the payloads against it.
+        ///
+        /// [`LINK_HEADER_MAX`]: crate::peering::wire::LINK_HEADER_MAX
+        link: bool,
     },
     /// Send a ping, ahead of what is queued (K1.1, J1.2).
     Ping {

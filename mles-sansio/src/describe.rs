@@ -139,7 +139,7 @@ impl fmt::Display for Action {
             }
             Self::Join { conn, group } => write!(f, "join {conn} g{}", group.0),
             Self::Leave { conn, group } => write!(f, "leave {conn} g{}", group.0),
-            Self::Resume { conn } => write!(f, "resume {conn}"),
+            Self::Resume { conn, .. } => write!(f, "resume {conn}"),
             Self::Ping { conn } => write!(f, "ping {conn}"),
             Self::Discard { conn } => write!(f, "discard {conn}"),
             Self::Close { conn, why } => write!(f, "close {conn}: {} {}", why.code(), why.reason()),

@@ -117,7 +117,8 @@ impl Node {
             header::announcement(uid, channel),
             Sender::Session(conn),
         ); // J3.3, J3.5
-        self.emit(Action::Resume { conn });
+        let link = false;
+        self.emit(Action::Resume { conn, link });
         self.notice(Notice::Joined {
             conn,
             uid: uid.clone(),

@@ -287,10 +287,9 @@ impl Node {
     fn faulted(&mut self, now: Now, conn: ConnId, fault: Fault) {
         let violation = match (self.conns.get(&conn), fault) {
             (None, _) => return self.stats.stale += 1,
-            (Some(Conn::Joined(_) | Conn::Link | Conn::Bridge(_)), Fault::TooBig) => {
-                Violation::MessageTooBig
-            } // M4.2
-            (Some(_), Fault::TooBig) => Violation::HeaderTooBig, // H2.1
+            (Some(Conn::Joined(_) | Conn::Bridge(_)), Fault::TooBig) => Violation::MessageTooBig, // M4.2
+            (Some(Conn::Link), Fault::TooBig) => Violation::LinkPayloadTooBig, // F1.5
+            (Some(_), Fault::TooBig) => Violation::HeaderTooBig,               // H2.1
             (Some(Conn::Joined(_) | Conn::Link | Conn::Bridge(_)), Fault::NotUtf8) => {
                 Violation::NotUtf8
             }

@@ -216,7 +216,7 @@ impl World {
                         );
                     }
                 }
-                Action::Resume { conn } => {
+                Action::Resume { conn, .. } => {
                     if let Some(link) = self.link(conn) {
                         link.held = false;
                     }

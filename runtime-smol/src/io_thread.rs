@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use mles_sansio::peering::wire::LINK_HEADER_MAX;
 use mles_sansio::{Action, ConnId, Ending, Event, Fault, GroupId, Role, Source};
 use runtime_common::config::Config;
 use runtime_common::groups::{Excess, Fill, Flushed, Groups, Progress, conn_id, slot};
@@ -74,7 +75,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
         let (outbox, max_message) = (config.outbox, config.max_message);
         let together = TOGETHER.div_ceil(config.io_threads().into());
         let together = together.max(TOGETHER_LEAST);
-        let budget = max_message.saturating_mul(together);
+        // Where messages are small, the largest that comes may be a link's header (F1.1).
+        let least = if config.peering.is_on() {
+            LINK_HEADER_MAX
+        } else {
+            0
+        };
+        let budget = max_message.max(least).saturating_mul(together);
         Self {
             sessions: RefCell::default(),
             free: RefCell::default(),
@@ -289,9 +296,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
             }
             Action::Join { conn, group } => self.groups.borrow_mut().join(conn, group),
             Action::Leave { conn, .. } => self.groups.borrow_mut().leave(conn),
-            Action::Resume { conn } => {
+            Action::Resume { conn, link } => {
+                let least = if link { LINK_HEADER_MAX } else { 0 };
                 if let Some(session) = self.session(conn) {
-                    session.resume(self.max_message);
+                    session.resume(self.max_message.max(least)); // F1.1
                 }
             }
             Action::Ping { conn } => {

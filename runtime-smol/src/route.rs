@@ -60,7 +60,7 @@ impl Routes {
             }
             Action::Send { conn, .. }
             | Action::Replay { conn, .. }
-            | Action::Resume { conn }
+            | Action::Resume { conn, .. }
             | Action::Ping { conn }
             | Action::Discard { conn } => conn,
             Action::StoreHistory { .. }

@@ -244,7 +244,8 @@ impl Node {
         self.peering.links.insert(conn, link);
         self.stats.links_opened += 1;
         self.conns.insert(conn, Conn::Link);
-        self.emit(Action::Resume { conn });
+        let link = true;
+        self.emit(Action::Resume { conn, link });
         self.notice(Notice::Linked {
             conn,
             node: handshake.uid,

@@ -278,7 +278,7 @@ impl<'a> Life<'a> {
                 Action::Leave { conn, group } => {
                     assert_eq!(self.groups.remove(&conn.0), Some(group));
                 }
-                Action::Resume { conn } => {
+                Action::Resume { conn, .. } => {
                     let held = self.open.insert(conn.0, Reading::Read);
                     assert!(held == Some(Reading::Held), "{conn} was read already");
                 }

@@ -117,7 +117,13 @@ pub(crate) fn below(world: &mut World, conn: u64, uid: u128) {
     assert!(matches!(actions[0], Action::Send { .. }));
     assert_eq!(
         actions[1..],
-        [Action::Resume { conn: ConnId(conn) }, linked]
+        [
+            Action::Resume {
+                conn: ConnId(conn),
+                link: true
+            },
+            linked
+        ]
     );
 }
 

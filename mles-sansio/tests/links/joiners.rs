@@ -17,7 +17,10 @@ fn a_joiner_waits_for_the_upstream() {
     let _ = node.hear(2, &join(A, &format!("\"{A}\":1,\"{own}\":1")));
     let _ = node.event(common::open(3));
     let actions = node.event(common::header(3, "bob", "room"));
-    let bob = Action::Resume { conn: ConnId(3) };
+    let bob = Action::Resume {
+        conn: ConnId(3),
+        link: false,
+    };
     assert!(actions.contains(&bob) && said(&actions, 3).is_empty());
     let announced = |action: &&Action| matches!(action, Action::Broadcast { .. });
     assert_eq!(actions.iter().filter(announced).count(), 1);

@@ -22,11 +22,15 @@ fn a_link_opens_with_a_handshake_on_either_side() {
         )
     };
     let actions = node.above(1, A, &[B]);
-    assert!(actions.contains(&Action::Resume { conn: ConnId(1) }));
+    let resume = |conn| Action::Resume {
+        conn: ConnId(conn),
+        link: true,
+    };
+    assert!(actions.contains(&resume(1)));
     assert_eq!(node.world.node.path(), [B, A]);
     let actions = node.below(2, NodeId(0xc));
     assert_eq!(said(&actions, 2), [hello(&format!("\"{B}\",\"{A}\""))]);
-    assert!(actions.contains(&Action::Resume { conn: ConnId(2) }));
+    assert!(actions.contains(&resume(2)));
 }
 
 #[test]

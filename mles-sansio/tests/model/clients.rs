@@ -95,7 +95,7 @@ impl Clients {
                 let old = self.client(conn).group.take();
                 assert_eq!(old, Some(group), "it leaves where it was");
             }
-            Action::Resume { conn } => {
+            Action::Resume { conn, .. } => {
                 let client = self.client(conn);
                 assert!(client.held, "read already");
                 client.held = false;

@@ -218,7 +218,7 @@ impl Net {
                     .insert(conn);
             }
             Action::Leave { conn, .. } => self.leave_all(host, conn),
-            Action::Resume { conn } => {
+            Action::Resume { conn, .. } => {
                 if let Some(pipe) = self.pipe_to(Party::Node(host, conn)) {
                     pipe.held = false;
                     pipe.fresh = false;

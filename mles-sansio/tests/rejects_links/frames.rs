@@ -1,9 +1,9 @@
 //! Frames that may not be sent, or that lie (F1, G1.4).
 
 use mles_sansio::peering::wire;
-use mles_sansio::{Action, ConnId, Frame, NodeId, Role, Violation};
+use mles_sansio::{Action, Closing, ConnId, Fault, Frame, NodeId, Notice, Role, Violation};
 
-use crate::common::{World, lost, pong, text};
+use crate::common::{World, fault, lost, pong, text};
 use crate::link::{
     ABOVE, BELOW, HOUR, Hello, MINUTE, OTHER, above, below, closes, config, done, frame, handed,
     join, kept, label, leave, message, nonces, opened, path, replayed,
@@ -194,6 +194,20 @@ fn rejects_a_payload_above_max() {
         let long = Frame::text("x".repeat(101));
         closes(&mut world, 2, long, Violation::LinkPayloadTooBig, 4012);
     }
+}
+
+#[test]
+fn rejects_a_payload_above_max_when_it_is_declared() {
+    // F1.5: a runtime that holds the bound finds it before the payload is here.
+    let mut world = World::new(config());
+    below(&mut world, 2, BELOW);
+    let violation = Violation::LinkPayloadTooBig;
+    let conn = ConnId(2);
+    let actions = world.event(fault(2, Fault::TooBig));
+    let why = Closing::Violation(violation);
+    assert!(actions.contains(&Action::Notice(Notice::Violated { conn, violation })));
+    assert!(actions.contains(&Action::Close { conn, why }));
+    assert_eq!(violation.code(), 4012);
 }
 
 #[test]

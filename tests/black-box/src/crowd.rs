@@ -123,20 +123,25 @@ impl Crowd {
         }
     }
 
-    /// The members in turns send this many messages a second in all, for as long as `more` says.
-    pub fn send_at(&mut self, rate: u32, mut more: impl FnMut(&mut Self) -> bool) {
+    /// The members in turns send this many messages a second in all, for as long as `more` says, which is told how
+    /// many it were so far.
+    pub fn send_at(&mut self, rate: u32, mut more: impl FnMut(&mut Self, u64) -> bool) {
         let gap = Duration::from_secs(1) / rate;
         let (mut due, mut turn) = (Instant::now(), 0);
-        while more(self) {
-            let mut now = Instant::now();
-            while due <= now {
+        while more(self, turn as u64) {
+            let now = Instant::now();
+            // Who is late catches up, a bit at a time.
+            for _ in 0..BURST {
+                if due > now {
+                    break;
+                }
                 self.send(turn % self.len());
                 turn += 1;
                 due += gap;
-                now = Instant::now();
             }
             // A bit longer than to the next: several go at a time.
-            self.receive(due.saturating_duration_since(now).max(PACE));
+            let left = due.saturating_duration_since(now);
+            self.receive(if due > now { left.max(PACE) } else { left });
         }
     }
 
@@ -178,11 +183,14 @@ impl Crowd {
 
     /// Waits until each member has been told of each other of its channel.
     pub fn meet(&mut self) {
-        self.receive_until("not everybody knows everybody", |crowd| {
-            crowd.pairs().all(|(to, from)| {
-                to.announced.contains(&from.uid) || to.next.contains_key(&from.uid)
-            })
-        });
+        self.receive_until("not everybody knows everybody", Self::have_met);
+    }
+
+    /// Whether each member has been told of each other of its channel.
+    #[must_use]
+    pub fn have_met(&self) -> bool {
+        self.pairs()
+            .all(|(to, from)| to.announced.contains(&from.uid))
     }
 
     /// Waits until everybody has heard all that the others have sent.
@@ -369,6 +377,9 @@ impl Member {
 fn is_later(error: &Error) -> bool {
     matches!(error, Error::Io(error) if error.kind() == ErrorKind::WouldBlock)
 }
+
+/// Messages that are sent before somebody receives again.
+const BURST: usize = 100;
 
 /// How long messages may wait to go with others.
 const PACE: Duration = Duration::from_millis(2);

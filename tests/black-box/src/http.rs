@@ -80,6 +80,11 @@ pub fn upgrade(stream: &mut (impl Read + Write), request: &[u8]) -> Response {
 
 /// Reads a request for a WebSocket, as its server, and grants it without a line more than that takes. Gives the head.
 pub fn grant_upgrade(stream: &mut (impl Read + Write)) -> String {
+    grant_upgrade_with(stream, "")
+}
+
+/// The same, with more lines, each with its end.
+pub(crate) fn grant_upgrade_with(stream: &mut (impl Read + Write), lines: &str) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -94,7 +99,7 @@ pub fn grant_upgrade(stream: &mut (impl Read + Write)) -> String {
     let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
     let answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: mles-websocket\r\n\r\n"
+         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: mles-websocket\r\n{lines}\r\n"
     );
     stream.write_all(answer.as_bytes()).unwrap();
     stream.flush().unwrap();

@@ -23,12 +23,15 @@ mod crowd;
 mod http;
 mod log;
 mod network;
+mod peer;
 mod records;
 mod server;
+mod talk;
 mod temp_dir;
 mod terminal;
 pub mod tls;
 mod tool;
+mod upstream;
 pub mod wire;
 
 pub use binary::{Binary, SMOL};
@@ -38,14 +41,17 @@ pub use crowd::{Account, Crowd, history};
 pub use http::{Response, grant_upgrade, request, upgrade, upgrade_request};
 pub use log::{Log, wait_for_logs};
 pub use network::{Network, PEER_KEY, fingerprint, peer_url, unused_port};
+pub use peer::{NUMBER_MOST, Peer, Who, clock, nonce};
 pub use records::Records;
 pub use rustix::process::Signal;
 pub use server::{Ended, Launch, Server, Starting};
+pub use talk::Talk;
 pub use temp_dir::TempDir;
 pub use terminal::Terminal;
 pub use tls::Tls;
 pub use tool::Tool;
 pub use tungstenite::Message;
+pub use upstream::{Dialed, Upstream};
 
 /// How long anything may take that is expected to happen at once, on a machine that is busy.
 pub const DEADLINE: Duration = Duration::from_secs(30);

@@ -172,6 +172,13 @@ impl Network {
         moments.flatten().max().unwrap_or_else(Instant::now)
     }
 
+    /// The moment of the link that was this node's first, second, … that it has dialed, if it stands.
+    #[must_use]
+    pub fn link(&self, at: usize, number: usize) -> Option<Instant> {
+        let moments = self.node(at).log().moments(LINKED);
+        moments.get(number - 1).copied()
+    }
+
     /// Waits until a node has told of this many links in all that it has dialed; gives the moment of the last of
     /// them.
     pub fn wait_for_links(&self, at: usize, count: usize) -> Instant {

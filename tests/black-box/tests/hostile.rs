@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use black_box::wire::{BINARY, BINARY_BEGINS, GOES_ON, PING, TEXT, frame, head};
-use black_box::{Binary, Client, Message, Records, Server, header, suite, tls, upgrade_request};
+use black_box::{
+    Binary, Client, Message, Records, Server, Talk, header, suite, tls, upgrade_request,
+};
 
 suite! {
     garbage_before_tls,
@@ -25,59 +27,6 @@ suite! {
     a_newcomer_that_does_not_wait,
     resets_everywhere,
     too_many_connections_a_minute,
-}
-
-/// Two members that talk while something happens, and notice nothing of it.
-struct Talk {
-    server: Server,
-    alice: Client,
-    bob: Client,
-    rounds: u32,
-    memory: u64,
-}
-
-impl Talk {
-    fn begin(binary: &Binary, args: &[&str]) -> Self {
-        let server = Server::start(binary, args, &[]);
-        let mut alice = server.join("alice", "talk");
-        let mut bob = server.join("bob", "talk");
-        alice.expect([header("bob", "talk")]);
-        bob.expect([header("alice", "talk")]);
-        let memory = server.memory(false);
-        Self {
-            server,
-            alice,
-            bob,
-            rounds: 0,
-            memory,
-        }
-    }
-
-    /// A message in each direction, in little time.
-    fn round(&mut self) {
-        let began = Instant::now();
-        self.rounds += 1;
-        self.alice.send(format!("ping {}", self.rounds));
-        self.bob.expect([format!("ping {}", self.rounds)]);
-        self.bob.send(format!("pong {}", self.rounds));
-        self.alice.expect([format!("pong {}", self.rounds)]);
-        let took = began.elapsed();
-        assert!(
-            took < Duration::from_secs(20),
-            "round {}: {took:?}",
-            self.rounds
-        );
-    }
-
-    /// The members still talk, others can join, nothing was worth a line in the log, and the server
-    /// has never had this many bytes more than at the beginning.
-    fn end(mut self, more: u64) {
-        self.round();
-        self.server.assert_serves();
-        self.server.assert_quiet();
-        let grown = self.server.memory(true).saturating_sub(self.memory);
-        assert!(grown < more, "{grown} bytes more");
-    }
 }
 
 const MIB: u64 = 1 << 20;
@@ -103,7 +52,7 @@ fn upload(mut stream: impl Write) -> u64 {
 
 /// X1.14: nothing but the end of the connection.
 fn garbage_before_tls(binary: &Binary) {
-    let mut talk = Talk::begin(binary, &[]);
+    let mut talk = Talk::begin(binary, &[], &[]);
     let hello = tls::hello();
     let mut longer = hello.clone();
     longer[3..5].copy_from_slice(&[0xff, 0xff]);
@@ -136,7 +85,7 @@ fn garbage_before_tls(binary: &Binary) {
 
 /// X1.15: records that are none, after the handshake and after the join.
 fn garbage_in_tls(binary: &Binary) {
-    let mut talk = Talk::begin(binary, &[]);
+    let mut talk = Talk::begin(binary, &[], &[]);
     for bytes in [
         &[0x17, 3, 3, 0, 20, 1, 2, 3][..],
         &[0xff; 100],
@@ -161,7 +110,7 @@ fn garbage_in_tls(binary: &Binary) {
 /// X1.12: a thousand connections that trickle half a hello byte by byte displace each other, and
 /// nobody else: members talk, newcomers get in.
 fn half_open_handshakes(binary: &Binary) {
-    let mut talk = Talk::begin(binary, &[]);
+    let mut talk = Talk::begin(binary, &[], &[]);
     let hello = tls::hello();
     let mut streams: Vec<Option<TcpStream>> = (0..1000).map(|_| Some(talk.server.tcp())).collect();
     for byte in &hello[..hello.len() / 2] {
@@ -188,7 +137,7 @@ fn half_open_handshakes(binary: &Binary) {
 
 /// X1.13: who does not complete the handshake in time is gone without a byte.
 fn handshakes_in_time(binary: &Binary) {
-    let mut talk = Talk::begin(binary, &["--handshake-timeout", "500ms"]);
+    let mut talk = Talk::begin(binary, &["--handshake-timeout", "500ms"], &[]);
     let began = Instant::now();
     let silent = talk.server.tcp();
     let mut half = talk.server.tcp();
@@ -204,7 +153,7 @@ fn handshakes_in_time(binary: &Binary) {
 
 /// X1.12: three hundred connections that send a request head byte by byte.
 fn slow_heads(binary: &Binary) {
-    let mut talk = Talk::begin(binary, &[]);
+    let mut talk = Talk::begin(binary, &[], &[]);
     let mut streams: Vec<_> = (0..300).map(|_| talk.server.tls()).collect();
     let request = upgrade_request("/", &["Sec-WebSocket-Protocol: mles-websocket"]);
     for byte in &request[..20] {
@@ -228,7 +177,7 @@ fn slow_heads(binary: &Binary) {
 /// M4.2, H2.1, X1.7: a gibibyte in a message, in a header, in a request: refused when it is declared, and
 /// the connection is gone soon.
 fn an_upload_of_a_gibibyte(binary: &Binary) {
-    let mut talk = Talk::begin(binary, &[]);
+    let mut talk = Talk::begin(binary, &[], &[]);
     let server = &talk.server;
     let mut member = server.join("mallory", "uploads");
     member.send_bytes(&head(BINARY, 1 << 30));
@@ -252,7 +201,7 @@ fn an_upload_of_a_gibibyte(binary: &Binary) {
 
 /// M4.2: fragments without an end are a message that is too long.
 fn endless_fragments(binary: &Binary) {
-    let mut talk = Talk::begin(binary, &["--max-message", "1MiB"]);
+    let mut talk = Talk::begin(binary, &["--max-message", "1MiB"], &[]);
     let mut member = talk.server.join("mallory", "uploads");
     member.send_frame(BINARY_BEGINS, &[0; 1000]);
     for _ in 0..(1 << 20) / 1000 {
@@ -274,7 +223,7 @@ fn endless_fragments(binary: &Binary) {
 
 /// M2.2, L3.5, L3.8: pings of one that never reads, before and after the join.
 fn a_flood_of_pings(binary: &Binary) {
-    let mut talk = Talk::begin(binary, &[]);
+    let mut talk = Talk::begin(binary, &[], &[]);
     let mut before = Client::open(talk.server.narrow_tls());
     let mut after = Client::open(talk.server.narrow_tls());
     after.join("mallory", "pings");
@@ -298,7 +247,7 @@ fn floods_of_nothing(binary: &Binary) {
         let many = frame.repeat(2000);
         records.send(&many).map(|()| many.len())
     };
-    let mut talk = Talk::begin(binary, &[]);
+    let mut talk = Talk::begin(binary, &[], &[]);
     for kind in ["pings", "empty messages", "records without data"] {
         let mut records = Records::on(talk.server.tcp());
         let request = upgrade_request("/", &["Sec-WebSocket-Protocol: mles-websocket"]);
@@ -320,8 +269,8 @@ fn floods_of_nothing(binary: &Binary) {
                 count.fetch_add(bytes.unwrap() as u64, Relaxed);
             }
         });
-        let rounds = talk.rounds + 100;
-        while talk.rounds < rounds || sent.load(Relaxed) < FLOOD {
+        let rounds = talk.rounds() + 100;
+        while talk.rounds() < rounds || sent.load(Relaxed) < FLOOD {
             assert!(!flood.is_finished(), "{kind}: not taken any more");
             talk.round();
         }
@@ -337,7 +286,7 @@ fn a_newcomer_that_does_not_wait(binary: &Binary) {
     const COUNT: u64 = 200;
     // The watcher need not keep up.
     let args = ["--probe-timeout", "1h", "--outbox", "64MiB"];
-    let mut talk = Talk::begin(binary, &args);
+    let mut talk = Talk::begin(binary, &args, &[]);
     let mut watcher = talk.server.join("watcher", "wait");
     let incumbent = talk.server.join("mallory", "wait");
     watcher.expect([header("mallory", "wait")]);
@@ -362,7 +311,7 @@ fn a_newcomer_that_does_not_wait(binary: &Binary) {
 
 /// X1.15: five hundred connections reset at every stage.
 fn resets_everywhere(binary: &Binary) {
-    let mut talk = Talk::begin(binary, &[]);
+    let mut talk = Talk::begin(binary, &[], &[]);
     let hello = tls::hello();
     for number in 0..500 {
         let reset = |stream: &TcpStream| {
@@ -390,22 +339,15 @@ fn resets_everywhere(binary: &Binary) {
             talk.bob.recv_until_settled();
         }
     }
-    talk.end_after_announcements();
-}
-
-impl Talk {
-    /// [`Talk::end`] where others may have joined the channel.
-    fn end_after_announcements(mut self) {
-        for client in [&mut self.alice, &mut self.bob] {
-            client.recv_until_settled();
-        }
-        self.server.assert_serves();
-        self.alice.send("the last");
-        while self.bob.recv() != Message::text("the last") {}
-        self.server.assert_quiet();
-        let grown = self.server.memory(true).saturating_sub(self.memory);
-        assert!(grown < 16 * MIB, "{grown} bytes more");
+    // Others may have joined the channel: what is told of them is passed.
+    for client in [&mut talk.alice, &mut talk.bob] {
+        client.recv_until_settled();
     }
+    talk.server.assert_serves();
+    talk.alice.send("the last");
+    while talk.bob.recv() != Message::text("the last") {}
+    talk.server.assert_quiet();
+    talk.assert_small(16 * MIB);
 }
 
 /// X1.12: beyond the rate a connection is closed before TLS, without a byte.

@@ -7,7 +7,6 @@ suite! {
     a_ring_of_three,
     a_pair_that_peers_both_ways,
     a_star_of_four,
-    root_comes_back,
 }
 
 /// D1, D2, C1.1, S1.2: from one end to the other, over a server in between.
@@ -66,36 +65,4 @@ fn populate(crowd: &mut Crowd, network: &Network, each: usize) {
             }
         }
     }
-}
-
-/// P6, C1.3, U1.2: the root is killed and comes back empty. What those below it send meanwhile, and before, is in
-/// its history again, and nobody below gets anything twice.
-fn root_comes_back(binary: &Binary) {
-    let mut network = Network::of(binary, &[&[], &[0], &[0]]);
-    network.start_all();
-    network.wait_for_one_tree();
-    let mut crowd = Crowd::default();
-    populate(&mut crowd, &network, 1);
-    crowd.meet();
-    crowd.send_each(10);
-    crowd.hear_all();
-    network.kill(0);
-    crowd.forget(0);
-    crowd.send_each(10);
-    network.start(0);
-    for below in [1, 2] {
-        network.wait_for_links(below, 2);
-    }
-    crowd.hear_all();
-    crowd.assert_accounted();
-    let histories = crowd.compare_histories(network.running());
-    for (channel, history) in histories {
-        // Of three there are an announcement and ten messages; of two of them ten more; and the last one.
-        assert_eq!(
-            history.len(),
-            3 * 11 + 2 * 10 + 1,
-            "{channel}: {history:#?}"
-        );
-    }
-    crowd.assert_accounted();
 }

@@ -288,6 +288,18 @@ impl History {
         self.stored + self.held
     }
 
+    /// The entry at a place.
+    pub(crate) fn get(&self, order: Order) -> Option<&Entry> {
+        let find = |list: &VecDeque<Stored>| {
+            let at = list.binary_search_by(|s| s.entry.order().cmp(&order));
+            at.ok()
+        };
+        let message = find(&self.messages).map(|at| &self.messages[at]);
+        let stored =
+            message.or_else(|| find(&self.announcements).map(|at| &self.announcements[at]));
+        stored.map(|stored| &stored.entry)
+    }
+
     /// The entries from a place on, in history order.
     pub(crate) fn since(&self, from: Order) -> impl Iterator<Item = &Entry> {
         let begin = |list: &VecDeque<Stored>| list.partition_point(|s| s.entry.order() < from);

@@ -199,14 +199,14 @@ impl History {
     /// The history as frames, oldest first, held for `conn` until `end_replay` of the tick that is
     /// given back; `None` if there is nothing to replay. `more` is what the history has dropped since
     /// the joiner began to wait; what `own` tells is the joiner's own is left out (W1.3, W1.4).
-    pub(crate) fn start_replay(
+    pub(crate) fn start_replay<'a>(
         &mut self,
         conn: ConnId,
         deadline: Instant,
-        more: &BTreeMap<Order, Entry>,
+        more: impl Iterator<Item = &'a Entry>,
         own: impl Fn(&Entry) -> bool,
     ) -> Option<(u64, Arc<[Frame]>)> {
-        let mut more = more.values().peekable();
+        let mut more = more.peekable();
         let mut frames = Vec::new();
         let mut extra = 0;
         let mut put = |entry: &Entry| {

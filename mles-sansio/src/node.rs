@@ -492,12 +492,12 @@ impl Node {
         }
         let (config, uid) = (&self.config, self.uid);
         let group = self.channels.open(channel);
+        let most = self.channels.most_origins(group, config);
         self.channels.update(group, |channel| {
             channel.last_ts = channel.last_ts.max(entry.ts);
             if entry.origin == uid {
                 channel.seq = channel.seq.max(entry.seq);
             } else {
-                let most = config.peering.origins;
                 channel.seen.note(entry.origin, entry.seq, entry.ts, most);
             }
             channel.remember(entry, config);

@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::hash::{Hash, Hasher};
 
+use super::seen::Seen;
 use crate::event::Entry;
 use crate::history::{History, Order};
 use crate::seed::NodeId;
@@ -88,17 +89,13 @@ impl Lane {
         *told = seq.max(*told);
     }
 
-    /// Forgets what the other has of origins that the channel does not remember, once they may be as many
-    /// as those that it does. At worst the other gets something again, and drops it.
-    pub(crate) fn trim(
-        &mut self,
-        origins: usize,
-        history: &History,
-        known: impl Fn(NodeId) -> bool,
-    ) {
-        if self.told.len() > 2 * (origins + 1) {
+    /// Forgets what the other has of origins that the channel does not remember, once they are as many as
+    /// those that it does. At worst the other gets something again, and drops it.
+    pub(crate) fn trim(&mut self, seen: &Seen, history: &History, own: NodeId) {
+        if self.told.len() > 2 * (seen.len() + 1) {
             self.skip(history);
-            self.told.retain(|origin, _| known(*origin));
+            self.told
+                .retain(|origin, _| *origin == own || seen.highest(*origin).is_some());
         }
     }
 

@@ -200,8 +200,7 @@ impl Node {
             self.stats.link_sent += 1;
         }
         link.kept = link.kept - before + lane.kept();
-        let known = |origin| origin == uid || channel.seen.highest(origin).is_some();
-        lane.trim(self.config.peering.origins, &channel.history, known);
+        lane.trim(&channel.seen, &channel.history, uid);
         if more {
             return link.wake(group);
         }

@@ -279,7 +279,7 @@ impl Node {
         }
         match how {
             Ending::CloseFrame(code) => {
-                self.refused(conn, code);
+                self.refused(now, conn, code);
                 self.close(now, conn, Closing::Answer); // L1.1, X1.4
             }
             Ending::Lost => self.remove(now, conn), // L1.1, X1.15
@@ -407,7 +407,7 @@ impl Node {
                 },
                 Some(Timer::History(conn)) => self.start_replay(now, conn), // W1.1
                 Some(Timer::Turn(conn)) => self.violated(now, conn, Violation::TurnTimeout),
-                Some(Timer::Dial) => self.seek_due(),
+                Some(Timer::Dial) => self.seek_due(now),
                 Some(Timer::Review) => self.review_due(now),
                 Some(Timer::Replay(conn)) => self.lag(conn, LagCause::ReplayTimeout), // L3.7
                 Some(Timer::Expiry) => self.expire(now),

@@ -344,7 +344,7 @@ impl Node {
         let first = bridge.open == 1;
         let recovered = bridge.trouble.take().is_some();
         self.conns.insert(conn, Conn::Bridge(key));
-        self.emit(Action::Resume { conn });
+        self.emit(Action::Resume { conn, link: false });
         if first || recovered {
             self.notice(Notice::Bridged { bridge: key.0 });
         }

@@ -20,6 +20,10 @@ use crate::time::{Instant, Now};
 /// What a channel costs beyond its name and its history (M3.5).
 const CHANNEL_COST: u64 = 256;
 
+/// What origins that are remembered may cost: this part of the byte budget, and this at least (S2.2).
+const SEEN_PART: u64 = 4;
+const SEEN_LEAST: u64 = 1 << 20;
+
 /// One channel. It exists while it has members, history, or links on which it is joined.
 #[derive(Clone, Debug)]
 pub(crate) struct Channel {
@@ -41,10 +45,11 @@ pub(crate) struct Channel {
     pub(crate) bridges: u32,
     /// Interest that has ended lingers until then (C1.2).
     pub(crate) wanted_until: Option<Instant>,
-    /// Members that wait for the upstream's history (W1.1).
-    pub(crate) waiting: BTreeSet<ConnId>,
-    /// What was accepted since the first of them began to wait, and is not in the history (W1.3).
-    awaited: BTreeMap<Order, Entry>,
+    /// Members that wait for the upstream's history (W1.1), and how much `awaited` had when they began to.
+    pub(crate) waiting: BTreeMap<ConnId, usize>,
+    /// What the history has dropped since the first of them began to wait (W1.3), in the order of its places,
+    /// and how much was dropped before it.
+    awaited: BTreeMap<Order, (usize, Entry)>,
     awaited_cost: u64,
     /// Where the activity index has it; it moves there only when somebody looks.
     indexed: Option<u64>,
@@ -105,8 +110,14 @@ impl Channel {
         }
         for entry in dropped {
             self.awaited_cost += entry.cost();
-            self.awaited.insert(entry.order(), entry.clone());
+            let before = self.awaited.len();
+            self.awaited.insert(entry.order(), (before, entry.clone()));
         }
+    }
+
+    /// A member waits for the upstream's history from now on.
+    pub(crate) fn wait(&mut self, conn: ConnId) {
+        self.waiting.insert(conn, self.awaited.len());
     }
 
     /// Whether more is kept for those who wait than a channel may keep.
@@ -122,9 +133,10 @@ impl Channel {
         deadline: Instant,
         own: impl Fn(&Entry) -> bool,
     ) -> Option<(u64, Arc<[Frame]>)> {
-        let replay = self
-            .history
-            .start_replay(conn, deadline, &self.awaited, own);
+        let since = self.waiting.get(&conn).copied().unwrap_or(usize::MAX);
+        let awaited = self.awaited.values().filter(|(before, _)| *before >= since);
+        let awaited = awaited.map(|(_, entry)| entry);
+        let replay = self.history.start_replay(conn, deadline, awaited, own);
         self.wait_no_more(conn);
         replay
     }
@@ -157,6 +169,8 @@ pub(crate) struct Channels {
     waiting: BTreeSet<GroupId>,
     /// What all channels cost.
     cost: u64,
+    /// What of that is for the origins that they remember.
+    seen_cost: u64,
     /// Sequence numbers and time stamps start above all that were given on channels forgotten since:
     /// others may remember those (S2.3).
     seq_floor: u64,
@@ -193,7 +207,7 @@ impl Channels {
             links: Vec::new(),
             bridges: 0,
             wanted_until: None,
-            waiting: BTreeSet::new(),
+            waiting: BTreeMap::new(),
             awaited: BTreeMap::new(),
             awaited_cost: 0,
             indexed: None,
@@ -226,6 +240,7 @@ impl Channels {
     ) -> Option<R> {
         let channel = self.by_id.get_mut(&id)?;
         let (cost, idle) = (channel.cost(), channel.is_idle());
+        let seen_cost = channel.seen.cost();
         let (last_ts, held) = (channel.last_ts, channel.history.held_until());
         let waited = !channel.waiting.is_empty();
         let result = change(channel);
@@ -239,6 +254,7 @@ impl Channels {
             (false, false) | (true, true) => {}
         }
         self.cost = self.cost - cost + channel.cost();
+        self.seen_cost = self.seen_cost - seen_cost + channel.seen.cost();
         if idle {
             self.idle.remove(&(last_ts, id));
         }
@@ -279,6 +295,18 @@ impl Channels {
         self.by_id.range(id..).map(|(id, channel)| (*id, channel))
     }
 
+    /// How many origins a channel may remember: no more than now when all channels have used up their part
+    /// of the budget, so that nobody fills it with them (S2.2).
+    pub(crate) fn most_origins(&self, id: GroupId, config: &Config) -> usize {
+        let part = (config.history_bytes / SEEN_PART).max(SEEN_LEAST);
+        let most = config.peering.origins;
+        if self.seen_cost < part {
+            return most;
+        }
+        let now = self.get(id).map_or(0, |channel| channel.seen.len());
+        most.min(now.max(1))
+    }
+
     /// Some channels with members that wait for history, at most so many.
     pub(crate) fn waiting(&self, most: usize) -> Vec<GroupId> {
         self.waiting.iter().copied().take(most).collect()
@@ -317,7 +345,7 @@ impl Channels {
     /// Counts members and costs anew, and panics if a channel should not exist.
     #[cfg(debug_assertions)]
     pub(crate) fn check(&self) -> (u64, u64) {
-        let (mut members, mut cost) = (0, 0);
+        let (mut members, mut cost, mut seen_cost) = (0, 0, 0);
         for (id, channel) in &self.by_id {
             let waits = self.waiting.contains(id);
             assert_eq!(
@@ -332,7 +360,9 @@ impl Channels {
             );
             members += channel.members.len() as u64;
             cost += channel.cost();
+            seen_cost += channel.seen.cost();
         }
+        assert_eq!(seen_cost, self.seen_cost, "invariant 5: origins");
         (members, cost)
     }
 
@@ -363,6 +393,7 @@ impl Channels {
             self.holding.remove(&(until, id));
         }
         self.cost -= channel.cost();
+        self.seen_cost -= channel.seen.cost();
         self.seq_floor = self.seq_floor.max(channel.seq);
         self.ts_floor = self.ts_floor.max(channel.own_ts);
         Some(channel.name)

@@ -199,14 +199,14 @@ impl History {
     /// The history as frames, oldest first, held for `conn` until `end_replay` of the tick that is
     /// given back; `None` if there is nothing to replay. `more` is what the history has dropped since
     /// the joiner began to wait; what `own` tells is the joiner's own is left out (W1.3, W1.4).
-    pub(crate) fn start_replay(
+    pub(crate) fn start_replay<'a>(
         &mut self,
         conn: ConnId,
         deadline: Instant,
-        more: &BTreeMap<Order, Entry>,
+        more: impl Iterator<Item = &'a Entry>,
         own: impl Fn(&Entry) -> bool,
     ) -> Option<(u64, Arc<[Frame]>)> {
-        let mut more = more.values().peekable();
+        let mut more = more.peekable();
         let mut frames = Vec::new();
         let mut extra = 0;
         let mut put = |entry: &Entry| {
@@ -291,6 +291,18 @@ impl History {
     /// What the history and its unfinished replays cost.
     pub(crate) fn cost(&self) -> u64 {
         self.stored + self.held
+    }
+
+    /// The entry at a place.
+    pub(crate) fn get(&self, order: Order) -> Option<&Entry> {
+        let find = |list: &VecDeque<Stored>| {
+            let at = list.binary_search_by(|s| s.entry.order().cmp(&order));
+            at.ok()
+        };
+        let message = find(&self.messages).map(|at| &self.messages[at]);
+        let stored =
+            message.or_else(|| find(&self.announcements).map(|at| &self.announcements[at]));
+        stored.map(|stored| &stored.entry)
     }
 
     /// The entries from a place on, in history order.

@@ -87,7 +87,7 @@ impl Node {
             let deadline = now.mono + self.config.peering.history_wait;
             self.timers.arm(deadline, Timer::History(conn)); // W1.1
             self.channels.update(group, |channel| {
-                channel.waiting.insert(conn);
+                channel.wait(conn);
             });
             let own = own.unwrap_or_default();
             Flow::AwaitHistory { deadline, own }

@@ -306,7 +306,7 @@ impl Node {
         }
         match how {
             Ending::CloseFrame(code) => {
-                self.refused(conn, code);
+                self.refused(now, conn, code);
                 self.bridge_lost(now, conn, Goodbye::Close(code));
                 self.part(now, conn, Closing::Answer, Parting::There(code)); // L1.1, X1.4
             }
@@ -441,7 +441,7 @@ impl Node {
                 },
                 Some(Timer::History(conn)) => self.start_replay(now, conn), // W1.1
                 Some(Timer::Turn(conn)) => self.violated(now, conn, Violation::TurnTimeout),
-                Some(Timer::Dial) => self.seek_due(),
+                Some(Timer::Dial) => self.seek_due(now),
                 Some(Timer::Review) => self.review_due(now),
                 Some(Timer::Bridge(bridge, group)) => self.crossing_due(now, (bridge, group)),
                 Some(Timer::Replay(conn)) => self.lag(conn, LagCause::ReplayTimeout), // L3.7
@@ -527,12 +527,12 @@ impl Node {
         }
         let (config, uid) = (&self.config, self.uid);
         let group = self.channels.open(channel);
+        let most = self.channels.most_origins(group, config);
         self.channels.update(group, |channel| {
             channel.last_ts = channel.last_ts.max(entry.ts);
             if entry.origin == uid {
                 channel.seq = channel.seq.max(entry.seq);
             } else {
-                let most = config.peering.origins;
                 channel.seen.note(entry.origin, entry.seq, entry.ts, most);
             }
             channel.remember(entry, config);

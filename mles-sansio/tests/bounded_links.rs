@@ -256,8 +256,12 @@ fn lanes_without_anything_to_send_are_passed_in_turns() {
     let mut actions = above(&mut world, 9);
     let uid = ABOVE;
     let mut joins = Vec::new();
-    // All joins are read, but for the last batch.
+    // All joins are read, but for the last batch. Those of channels that somebody wants come first, and the
+    // others are looked at in turns too.
     loop {
+        while world.waits().is_some_and(|(left, _)| left.is_zero()) {
+            actions.extend(world.event(Event::Timeout));
+        }
         let before = joins.len();
         for action in &actions {
             if let Action::Replay { conn: to, frames } = action

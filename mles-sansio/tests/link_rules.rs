@@ -35,12 +35,13 @@ fn told(frames: &[Frame]) -> Vec<String> {
 /// The link has taken all that there was: what that was.
 fn drain(world: &mut World, conn: u64, first: &[Action]) -> Vec<String> {
     let mut frames = handed(first, conn);
+    let due = |world: &World| world.waits().is_some_and(|(left, _)| left.is_zero());
     loop {
-        while world.waits().is_some_and(|(left, _)| left.is_zero()) {
+        while due(world) {
             frames.extend(handed(&world.event(Event::Timeout), conn));
         }
         let actions = world.event(replayed(conn));
-        if handed(&actions, conn).is_empty() {
+        if handed(&actions, conn).is_empty() && !due(world) {
             return told(&frames);
         }
         frames.extend(handed(&actions, conn));
@@ -103,6 +104,55 @@ fn what_a_peer_has_said_takes_no_room_for_it() {
     }
     assert_eq!(world.node.stats().link_dropped, 0);
     assert_eq!(drain(&mut world, 2, &[]), ["one", "two", "three"]);
+}
+
+#[test]
+fn what_comes_late_is_sent_in_its_place() {
+    // S1.3, S1.6: the link takes nothing while messages of another origin come in that are older than what
+    // was sent: a few, and more than a few; some of them leave the history before they were sent.
+    for (count, limit) in [(3, 200), (100, 200), (3, 2), (100, 50)] {
+        let mut world = World::new(with(|config| config.history_limit = limit));
+        world.enter(1, "alice", "room");
+        below(&mut world, 2, BELOW);
+        below(&mut world, 3, 0xd);
+        let _ = world.event(frame(3, join(0xd, "room", &[])));
+        let actions = world.event(frame(2, join(BELOW, "room", &[])));
+        let ts = world.now.unix;
+        let _ = drain(&mut world, 2, &actions);
+        let actions = message(&mut world, 3, label("room", OTHER, 1, ts + 900), "new");
+        assert_eq!(drain(&mut world, 2, &actions), ["new"]);
+        // One is on its way; nothing more is taken until it is through.
+        let first = message(&mut world, 3, label("room", OTHER, 2, ts + 901), "newer");
+        let mut expected = vec!["newer".to_owned()];
+        for n in 0..count {
+            let _ = message(
+                &mut world,
+                3,
+                label("room", 0xe, n + 1, ts + n),
+                &format!("late {n}"),
+            );
+            expected.push(format!("late {n}"));
+        }
+        let _ = message(&mut world, 3, label("room", OTHER, 3, ts + 902), "newest");
+        expected.push("newest".into());
+        assert_eq!(drain(&mut world, 2, &first), expected, "{count} of {limit}");
+        assert_eq!(drain(&mut world, 2, &[]), [""; 0]);
+    }
+}
+
+#[test]
+fn channels_with_members_are_joined_first() {
+    // C1.3: the quiet ones were there before.
+    let mut world = World::new(config());
+    for n in 0..1000 {
+        let _ = world.event(restored(&format!("{n}"), "a", 1, world.now.unix - 1000));
+    }
+    world.enter(2, "alice", "room");
+    world.enter(3, "bob", "500");
+    let actions = above(&mut world, 1);
+    let joins = drain(&mut world, 1, &actions);
+    assert_eq!(joins.len(), 1001);
+    assert_eq!(joins[..3], ["join 500", "join room", "join 0"]);
 }
 
 #[test]

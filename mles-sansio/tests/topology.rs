@@ -20,6 +20,7 @@ fn config() -> Config {
         backoff_max: Duration::ZERO,
         probe_after_min: Duration::ZERO,
         probe_after_max: Duration::ZERO,
+        probe_rest: Duration::ZERO,
         ..peering::Config::default()
     };
     Config {

@@ -1,7 +1,7 @@
 //! Channels on links: joins, replies, leaves, and what an end has been told (spec: C1, S1).
 
 use super::lane::{Lane, Phase};
-use super::link::{Control, End};
+use super::link::{Control, End, Turn};
 use crate::action::GroupId;
 use crate::channel::Channel;
 use crate::event::{ConnId, Name};
@@ -72,7 +72,7 @@ impl Node {
     /// on this new upstream link (C1.3).
     pub(crate) fn begin_joins(&mut self, conn: ConnId) {
         if let Some(link) = self.peering.links.get_mut(&conn) {
-            link.scan = Some(GroupId(0));
+            link.scan = Some((Turn::Wanted, GroupId(0)));
             self.peering.awake.insert(conn);
         }
     }

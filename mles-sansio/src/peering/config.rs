@@ -42,6 +42,8 @@ pub struct Peering {
     pub probe_after_min: Duration,
     /// And at the latest (G1.1).
     pub probe_after_max: Duration,
+    /// How long a peer that has shown to be in the same tree is left alone, at most (G1.1).
+    pub probe_rest: Duration,
     /// How far backoff is spread to either side, in percent (U1.3).
     pub jitter_percent: u32,
 }
@@ -66,6 +68,7 @@ impl Default for Peering {
             backoff_max: Duration::from_secs(30),
             probe_after_min: Duration::from_millis(100),
             probe_after_max: Duration::from_secs(1),
+            probe_rest: Duration::from_secs(5 * 60),
             jitter_percent: 25,
         }
     }

@@ -175,6 +175,7 @@ impl Node {
         if above == Some(handshake.uid) {
             if probe {
                 // Its root is ours, as soon as its path has come.
+                self.seek_same(now, peer);
                 return self.close(now, conn, Closing::Unneeded);
             }
             // It has given our former link up for this one (O1.6), so we do.
@@ -184,6 +185,9 @@ impl Node {
         }
         let wanted = wanted || self.peering.upstream.is_none() && self.seek_lists(peer);
         if probe || loops || !wanted {
+            if loops || root == self.peering.root(self.uid) {
+                self.seek_same(now, peer);
+            }
             self.close(now, conn, Closing::Unneeded);
             if probe && !loops && wanted {
                 self.seek_found(peer); // G1.2

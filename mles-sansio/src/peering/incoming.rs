@@ -89,14 +89,12 @@ impl Node {
             self.stats.link_ahead += 1;
             return; // F1.6
         }
-        let (own, most) = (self.uid, self.config.peering.origins);
+        let (own, most) = (self.uid, self.channels.most_origins(group, &self.config));
         if let Some(link) = self.peering.links.get_mut(&conn)
             && let Some(lane) = link.lanes.get_mut(&group)
             && let Some(channel) = self.channels.get(group)
         {
-            lane.trim(most, &channel.history, |origin| {
-                origin == own || channel.seen.highest(origin).is_some()
-            });
+            lane.trim(&channel.seen, &channel.history, own);
             lane.knows(label.origin, label.seq);
             link.received += 1;
         }

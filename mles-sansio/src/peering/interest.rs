@@ -131,7 +131,8 @@ impl Node {
     pub(super) fn release(&mut self, now: Now) {
         while let Some(group) = self.peering.releasing.first().copied() {
             let channel = self.channels.get(group);
-            let Some(conn) = channel.and_then(|channel| channel.waiting.first().copied()) else {
+            let Some(conn) = channel.and_then(|channel| channel.waiting.keys().next().copied())
+            else {
                 self.peering.releasing.pop_first();
                 continue;
             };

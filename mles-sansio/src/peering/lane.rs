@@ -1,8 +1,9 @@
 //! A channel on a link: what the other was told, and what is still to be sent (spec: C1, S1).
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use core::hash::{Hash, Hasher};
 
+use super::seen::Seen;
 use crate::event::Entry;
 use crate::history::{History, Order};
 use crate::seed::NodeId;
@@ -17,6 +18,8 @@ pub(crate) struct Lane {
     told: BTreeMap<NodeId, u64>,
     /// The history before this place was looked at.
     from: Order,
+    /// What was accepted since and belongs before it, so that nothing is looked at twice; a few.
+    late: BTreeSet<Order>,
     /// What is to be sent and is not in the history any more, or never was (S1.6).
     kept: BTreeMap<Order, Entry>,
     /// What that costs.
@@ -58,6 +61,7 @@ impl Lane {
             phase,
             told: BTreeMap::new(),
             from: START,
+            late: BTreeSet::new(),
             kept: BTreeMap::new(),
             kept_cost: 0,
             queued: None,
@@ -81,6 +85,7 @@ impl Lane {
     pub(crate) fn tell(&mut self, have: impl Iterator<Item = (NodeId, u64)>) {
         self.told = have.collect();
         self.from = START;
+        self.late.clear();
     }
 
     /// The other has this message: it came from there, or went there.
@@ -89,17 +94,13 @@ impl Lane {
         *told = seq.max(*told);
     }
 
-    /// Forgets what the other has of origins that the channel does not remember, once they may be as many
-    /// as those that it does. At worst the other gets something again, and drops it.
-    pub(crate) fn trim(
-        &mut self,
-        origins: usize,
-        history: &History,
-        known: impl Fn(NodeId) -> bool,
-    ) {
-        if self.told.len() > 2 * (origins + 1) {
+    /// Forgets what the other has of origins that the channel does not remember, once they are as many as
+    /// those that it does. At worst the other gets something again, and drops it.
+    pub(crate) fn trim(&mut self, seen: &Seen, history: &History, own: NodeId) {
+        if self.told.len() > 2 * (seen.len() + 1) {
             self.skip(history);
-            self.told.retain(|origin, _| known(*origin));
+            self.told
+                .retain(|origin, _| *origin == own || seen.highest(*origin).is_some());
         }
     }
 
@@ -116,13 +117,22 @@ impl Lane {
 
     /// A message was accepted that has to be looked at.
     pub(crate) fn look(&mut self, entry: &Entry) {
-        self.from = self.from.min(entry.order());
+        if entry.order() >= self.from {
+            return;
+        }
+        self.late.insert(entry.order());
+        if self.late.len() > LATE_MAX
+            && let Some(first) = self.late.pop_first()
+        {
+            self.from = first;
+            self.late.clear();
+        }
     }
 
     /// Whether a message that leaves the history is still to be sent.
     pub(crate) fn wants(&self, entry: &Entry) -> bool {
         !matches!(self.phase, Phase::Refused { .. })
-            && entry.order() >= self.from
+            && (entry.order() >= self.from || self.late.contains(&entry.order()))
             && is_news(&self.told, entry)
     }
 
@@ -148,7 +158,8 @@ impl Lane {
             }
             self.unkeep(*order); // It has come from there meanwhile, or `tell` says so.
         }
-        let stored = self.skip(history);
+        let late = self.next_late(history);
+        let stored = late.or_else(|| self.skip(history));
         match (self.kept.first_key_value(), stored) {
             (Some((order, kept)), Some(stored)) if *order < stored.order() => Some(kept.clone()),
             (_, Some(stored)) => Some(stored.clone()),
@@ -157,9 +168,23 @@ impl Lane {
         }
     }
 
+    /// The first message that came late, is in the history still, and news.
+    fn next_late<'a>(&mut self, history: &'a History) -> Option<&'a Entry> {
+        while let Some(order) = self.late.first() {
+            if let Some(entry) = history.get(*order)
+                && is_news(&self.told, entry)
+            {
+                return Some(entry);
+            }
+            self.late.pop_first();
+        }
+        None
+    }
+
     /// A message was sent, or cannot be.
     pub(crate) fn pass(&mut self, entry: &Entry, sent: bool) {
         self.unkeep(entry.order());
+        self.late.remove(&entry.order());
         self.from = self.from.max(behind(entry));
         if sent {
             self.knows(entry.origin, entry.seq);
@@ -177,7 +202,7 @@ impl Lane {
                 ahead(due, now).hash(state);
             }
         }
-        (&self.told, self.from, &self.kept).hash(state);
+        (&self.told, self.from, &self.late, &self.kept).hash(state);
     }
 
     #[cfg(debug_assertions)]
@@ -206,6 +231,9 @@ fn behind(entry: &Entry) -> Order {
     let (ts, origin, seq) = entry.order();
     (ts, origin, seq + 1)
 }
+
+/// How many messages may be known to have come late; with more, what is behind the first is looked at again.
+const LATE_MAX: usize = 64;
 
 /// Before every message.
 const START: Order = (0, NodeId(0), 0);

@@ -53,8 +53,9 @@ pub(crate) struct Link {
     pub(crate) control: VecDeque<Control>,
     /// What that costs.
     pub(crate) owed: u64,
-    /// The channels up to this one were looked at whether they are to be joined; `None` if all were.
-    pub(crate) scan: Option<GroupId>,
+    /// The channels up to this one were looked at whether they are to be joined, first those that somebody
+    /// wants, then the others; `None` if all were.
+    pub(crate) scan: Option<(Turn, GroupId)>,
     /// Whether frames are on their way to the socket: then nothing is added until they are through.
     pub(crate) busy: bool,
     /// What the lanes hold that the history does not.
@@ -70,6 +71,15 @@ pub(crate) enum End {
     Upper,
     /// As `Upper`, but the other does not know yet: what it sends until its `turn` is ignored (G1.4).
     Turning,
+}
+
+/// Which channels are joined on a new upstream link (C1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Turn {
+    /// Those that somebody wants.
+    Wanted,
+    /// Those of which there is history.
+    Quiet,
 }
 
 /// Something to be sent that belongs to no lane.

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::lane::Phase;
-use super::link::{Control, Link};
+use super::link::{Control, Link, Turn};
 use super::wire::{Label, LinkFrame};
 use crate::action::{Action, GroupId};
 use crate::channel::Channel;
@@ -112,21 +112,30 @@ impl Node {
         let Some(link) = self.peering.links.get(&conn) else {
             return false;
         };
-        let Some(from) = link.scan else {
+        let Some((turn, from)) = link.scan else {
             return false;
         };
         let next = self.channels.since(from).next();
         let next = next.map(|(group, channel)| (group, !channel.history.is_empty()));
-        if let Some(link) = self.peering.links.get_mut(&conn) {
-            link.scan = next.map(|(group, _)| GroupId(group.0 + 1));
-        }
-        let Some((group, remembers)) = next else {
-            return false;
+        let scan = match (next, turn) {
+            (Some((group, _)), _) => Some((turn, GroupId(group.0 + 1))),
+            (None, Turn::Wanted) => Some((Turn::Quiet, GroupId(0))),
+            (None, Turn::Quiet) => None,
         };
-        if remembers || self.is_wanted(now, group) {
-            self.want(group);
+        let joined = next.is_some_and(|(group, _)| link.lanes.contains_key(&group));
+        if let Some(link) = self.peering.links.get_mut(&conn) {
+            link.scan = scan;
         }
-        true
+        if let Some((group, remembers)) = next {
+            let due = match turn {
+                Turn::Wanted => self.is_wanted(now, group),
+                Turn::Quiet => remembers,
+            };
+            if due && !joined {
+                self.want(group);
+            }
+        }
+        scan.is_some()
     }
 
     /// Sends what one channel has for a link, at most half a batch, so that others have their turn.
@@ -192,8 +201,7 @@ impl Node {
             link.sent += 1;
         }
         link.kept = link.kept - before + lane.kept();
-        let known = |origin| origin == uid || channel.seen.highest(origin).is_some();
-        lane.trim(self.config.peering.origins, &channel.history, known);
+        lane.trim(&channel.seen, &channel.history, uid);
         if more {
             return link.wake(group);
         }

@@ -30,6 +30,8 @@ pub(crate) struct Seek {
     /// (G1.1), and when the root changed last.
     patience: Option<(Duration, Duration)>,
     changed: Instant,
+    /// Peers that have shown to be in the same tree, and until when they are left alone (G1.1).
+    same: BTreeMap<PeerId, Instant>,
     /// What was in the way of each peer that was tried in vain.
     troubles: BTreeMap<PeerId, Trouble>,
     /// Dials that were given up before the runtime has answered them.
@@ -59,6 +61,9 @@ impl Seek {
     pub(crate) fn hash<H: Hasher>(&self, now: Instant, state: &mut H) {
         (&self.entries, self.next, self.backoff, self.relapse).hash(state);
         (&self.forgotten, self.patience).hash(state);
+        for (peer, until) in &self.same {
+            (peer, ahead(*until, now)).hash(state);
+        }
         if self.patience.is_some() {
             let calm = u64::try_from(CALM.as_micros()).unwrap_or(u64::MAX);
             ahead(now, self.changed).min(calm).hash(state);
@@ -77,6 +82,7 @@ impl Node {
     pub(crate) fn peers(&mut self, now: Now, peers: Vec<PeerId>) {
         let seek = &mut self.peering.seek;
         seek.troubles.retain(|peer, _| peers.contains(peer));
+        seek.same.retain(|peer, _| peers.contains(peer));
         seek.entries = peers;
         seek.next = 0;
         if let State::Dialing { peer, .. } = seek.state
@@ -108,10 +114,11 @@ impl Node {
             self.peering.seek.state = State::Rest;
             return;
         }
-        let upstream = self.peering.up().and_then(|link| link.entry);
-        let mut others = self.peering.seek.entries.iter();
-        self.peering.seek.state = if others.any(|entry| Some(*entry) != upstream) {
-            let at = now.mono + wait;
+        // Not before the first that is not left alone.
+        let entries = self.peering.seek.entries.iter();
+        let first = entries.filter_map(|entry| self.seek_from(*entry)).min();
+        self.peering.seek.state = if let Some(first) = first {
+            let at = (now.mono + wait).max(first);
             self.timers.arm(at, Timer::Dial);
             State::Wait(at)
         } else {
@@ -119,17 +126,40 @@ impl Node {
         };
     }
 
+    /// From when on an entry may be dialed; `None` if it is that of the upstream.
+    fn seek_from(&self, entry: PeerId) -> Option<Instant> {
+        let Some(link) = self.peering.up() else {
+            return Some(Instant::default());
+        };
+        let until = self.peering.seek.same.get(&entry).copied();
+        (link.entry != Some(entry)).then(|| until.unwrap_or_default())
+    }
+
+    /// A peer has shown to be in the same tree: it is left alone for a while (G1.1).
+    pub(crate) fn seek_same(&mut self, now: Now, peer: PeerId) {
+        // Soon after a change there may be another.
+        let since = now.mono.since(self.peering.seek.changed);
+        let wait = self.spread(since.min(self.config.peering.probe_rest));
+        if !wait.is_zero() && self.peering.upstream.is_some() {
+            self.peering.seek.same.insert(peer, now.mono + wait);
+        }
+    }
+
     /// The timer for the next dial has fired.
-    pub(crate) fn seek_due(&mut self) {
-        let upstream = self.peering.up().and_then(|link| link.entry);
+    pub(crate) fn seek_due(&mut self, now: Now) {
         let probe = self.peering.upstream.is_some();
-        let seek = &mut self.peering.seek;
+        let seek = &self.peering.seek;
         let count = seek.entries.len();
         let mut turns = (0..count).map(|turn| (seek.next + turn) % count);
-        let Some(at) = turns.find(|at| Some(seek.entries[*at]) != upstream) else {
-            seek.state = State::Rest;
-            return;
+        let due = |at: &usize| {
+            let from = self.seek_from(seek.entries[*at]);
+            from.is_some_and(|from| from <= now.mono)
         };
+        let Some(at) = turns.find(due) else {
+            self.peering.seek.state = State::Rest;
+            return self.seek_at(now, Duration::ZERO);
+        };
+        let seek = &mut self.peering.seek;
         seek.next = at;
         let peer = seek.entries[at];
         seek.state = State::Dialing { peer, probe };
@@ -185,13 +215,15 @@ impl Node {
     }
 
     /// The other end closes a connection that we have dialed, before it was a link.
-    pub(crate) fn refused(&mut self, conn: ConnId, code: u16) {
-        // 1000: a probe is over; 4010: it is in our tree.
-        if let Some(Conn::AwaitReply(waiting)) = self.conns.get(&conn)
-            && ![1000, 4010].contains(&code)
-        {
-            let peer = waiting.peer;
-            self.trouble(peer, Trouble::Refused(code));
+    pub(crate) fn refused(&mut self, now: Now, conn: ConnId, code: u16) {
+        let Some(Conn::AwaitReply(waiting)) = self.conns.get(&conn) else {
+            return;
+        };
+        let peer = waiting.peer;
+        match code {
+            1000 => {}                         // A probe is over.
+            4010 => self.seek_same(now, peer), // It is below.
+            _ => self.trouble(peer, Trouble::Refused(code)),
         }
     }
 
@@ -220,12 +252,14 @@ impl Node {
             self.config.peering.backoff_min,
             self.config.peering.backoff_max,
         );
-        let upstream = self.peering.up().and_then(|link| link.entry);
         let seek = &mut self.peering.seek;
         seek.next += 1;
         seek.backoff = seek.backoff.max(min);
-        let mut left = seek.entries.iter().skip(seek.next);
-        if !left.any(|entry| Some(*entry) != upstream) {
+        let left = self.peering.seek.entries.iter();
+        let mut left = left.skip(self.peering.seek.next);
+        let due = |from: Instant| from <= now.mono;
+        if !left.any(|entry| self.seek_from(*entry).is_some_and(due)) {
+            let seek = &mut self.peering.seek;
             seek.next = 0;
             let wait = seek.backoff;
             seek.backoff = (wait * 2).min(max);
@@ -277,6 +311,7 @@ impl Node {
         let seek = &mut self.peering.seek;
         let calm = now.mono.since(seek.changed) >= CALM;
         seek.changed = now.mono;
+        seek.same.clear();
         seek.patience = Some(match seek.patience {
             Some((min, max)) if !calm => {
                 let most = (first.0 * PATIENCE_MAX, first.1 * PATIENCE_MAX);
@@ -289,16 +324,30 @@ impl Node {
 
     /// Other peers may be in another tree now (G1.1).
     pub(crate) fn seek_again(&mut self, now: Now) {
-        let first = (
-            self.config.peering.probe_after_min,
-            self.config.peering.probe_after_max,
-        );
-        let (min, max) = self.peering.seek.patience.unwrap_or(first);
+        let (min, max) = self.patience();
         if self.peering.upstream.is_some() {
             let wait = self.peering.draw(min, max);
             self.peering.seek.backoff = Duration::ZERO;
             self.seek_at(now, wait);
         }
+    }
+
+    /// The node has cut a ring. Those who were in it do not know that yet, and the next ring may be as near:
+    /// it dials nobody sooner than it would probe (G1.1).
+    pub(crate) fn seek_late(&mut self, now: Now) {
+        let (min, max) = self.patience();
+        let wait = self.peering.draw(min, max);
+        if let State::Wait(at) = self.peering.seek.state {
+            self.seek_at(now, wait.max(at.since(now.mono)));
+        }
+    }
+
+    fn patience(&self) -> (Duration, Duration) {
+        let first = (
+            self.config.peering.probe_after_min,
+            self.config.peering.probe_after_max,
+        );
+        self.peering.seek.patience.unwrap_or(first)
     }
 
     /// The upstream is gone: the entry behind its own is next (U1.2). One that did not last long does

@@ -59,6 +59,11 @@ impl Seen {
             .map(|(origin, newest)| (*origin, newest.seq))
     }
 
+    /// Origins that are remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.origins.len()
+    }
+
     /// What remembering costs.
     pub(crate) fn cost(&self) -> u64 {
         self.origins.len() as u64 * ORIGIN_COST

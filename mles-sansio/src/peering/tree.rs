@@ -85,7 +85,8 @@ impl Node {
         if let Some(own) = path.iter().rposition(|node| *node == self.uid) {
             path.drain(..=own);
             if path.iter().all(|node| *node < self.uid) {
-                return self.cut(now, Violation::PeerLoop); // R1.3
+                self.cut(now, Violation::PeerLoop); // R1.3
+                return self.seek_late(now); // G1.1
             }
         }
         if path.len() > PATH_MAX {

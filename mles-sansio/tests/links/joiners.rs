@@ -89,6 +89,39 @@ fn a_joiner_gets_what_has_come_and_gone_while_it_waited() {
 }
 
 #[test]
+fn a_joiner_gets_nothing_that_was_gone_before_it_came() {
+    // W1.3: bob has waited since before the first message, carol since the third.
+    let mut config = config();
+    config.history_limit = 1;
+    let mut node = Linked::new(config);
+    let _ = node.above(2, A, &[]);
+    let _ = node.event(common::open(3));
+    let _ = node.event(common::header(3, "bob", "room"));
+    let _ = node.hear(2, &join(A, ""));
+    let ts = node.world.now.unix - 1000;
+    for (seq, payload) in [(1, "one"), (2, "two"), (3, "three")] {
+        let _ = node.message(2, A, seq, ts + seq, payload);
+    }
+    let _ = node.event(common::open(4));
+    let _ = node.event(common::header(4, "carol", "room"));
+    for (seq, payload) in [(4, "four"), (5, "five")] {
+        let _ = node.message(2, A, seq, ts + seq, payload);
+    }
+    let actions = node.hear(2, &done(A));
+    // Of announcements the history keeps one too: that of carol, who does not get her own (W1.4).
+    let later = ["three", "four", "five"].map(String::from);
+    assert_eq!(
+        said(&actions, 4),
+        [&later[..], &[announcement("bob")]].concat()
+    );
+    let all = ["one", "two", "three", "four", "five"].map(String::from);
+    assert_eq!(
+        said(&actions, 3),
+        [&all[..], &[announcement("carol")]].concat()
+    );
+}
+
+#[test]
 fn a_joiner_does_not_wait_for_more_than_a_channel_may_hold() {
     // W1.5
     let mut config = config();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mles_sansio::{Action, ConnId, Event, NodeId, PeerId, Role, Source};
+use mles_sansio::{Action, ConnId, DialFault, Ending, Event, NodeId, PeerId, Role, Source};
 
 use crate::common::{self, lost};
 use crate::played::{A, B, Linked, NONCES, SECOND, config, frame, handshake, join, said};
@@ -79,6 +79,22 @@ fn a_ring_is_cut_by_its_greatest() {
 }
 
 #[test]
+fn who_has_cut_a_ring_is_patient() {
+    // R1.3, G1.1: after seven changes of the root probes wait for 12.8 s and more.
+    let mut node = Linked::new(config());
+    let own = node.uid();
+    let _ = node.above(3, A, &[]);
+    for root in (1..8).map(|n| NodeId(0x100 + n)).chain([own]) {
+        let news = format!("{{\"uid\":\"{A}\",\"peer\":true,\"path\":[\"{root}\"]}}");
+        let _ = node.hear(3, &news);
+    }
+    assert_eq!(node.world.node.upstream(), None);
+    let dial = Action::Dial { peer: PeerId(3) };
+    assert!(!node.wait(Duration::from_millis(12_799)).contains(&dial));
+    assert!(node.wait(Duration::from_secs(116)).contains(&dial));
+}
+
+#[test]
 fn a_node_turns_its_upstream_link_to_merge() {
     // G1.1, G1.2, G1.3, G1.4
     let mut node = Linked::new(config());
@@ -139,6 +155,70 @@ fn a_node_turns_its_upstream_link_to_merge() {
             .contains(&Action::Dial { peer: first }),
         "G1.1"
     );
+}
+
+#[test]
+fn a_peer_in_the_same_tree_is_left_alone() {
+    // G1.1: the longer the better it is known, for five minutes at last; one that cannot be had is dialed every
+    // half minute.
+    let mut node = Linked::new(config());
+    let (first, second, third) = (PeerId(1), PeerId(2), PeerId(3));
+    let _ = node.above(1, A, &[]);
+    let peers = vec![first, second, third];
+    let mut actions = node.event(Event::Peers { peers });
+    let mut dials = [Vec::new(), Vec::new()];
+    let mut conn = 10;
+    let mut root = A;
+    for at in 0..2_000 {
+        if at == 1_500 {
+            // The root changes: everybody is asked anew.
+            let mut waits = dials[0].windows(2).map(|pair| pair[1] - pair[0]);
+            assert!(waits.next_back() >= Some(225), "{dials:?}");
+            assert!(waits.all(|wait| wait <= 380), "{dials:?}");
+            assert!(dials[0].len() < 20, "{dials:?}");
+            dials[0].clear();
+            root = NodeId(0xd);
+            let news = format!("{{\"uid\":\"{A}\",\"peer\":true,\"path\":[\"{root}\"]}}");
+            actions.extend(node.hear(1, &news));
+        }
+        actions.extend(node.wait(SECOND));
+        for action in std::mem::take(&mut actions) {
+            if action == (Action::Dial { peer: second }) {
+                dials[0].push(at);
+                let nonces = NONCES;
+                let role = Role::Dialed {
+                    peer: second,
+                    nonces,
+                };
+                let (conn, source) = (
+                    ConnId({
+                        conn += 1;
+                        conn
+                    }),
+                    Source(0),
+                );
+                let _ = node.event(Event::Opened { conn, role, source });
+                if dials[0].len() == 2 {
+                    // R1.1: this node is above it. That is as good.
+                    let how = Ending::CloseFrame(4010);
+                    actions.extend(node.event(Event::Closed { conn, how }));
+                } else {
+                    let answer = handshake(B, &[root], node.world.now.unix);
+                    actions.extend(node.event(frame(conn.0, answer)));
+                }
+            }
+            if action == (Action::Dial { peer: third }) {
+                dials[1].push(at);
+                let why = DialFault::Unreachable;
+                actions.extend(node.event(Event::DialFailed { peer: third, why }));
+            }
+            assert_ne!(action, Action::Dial { peer: first });
+        }
+    }
+    assert!(dials[0][0] <= 1_503, "{dials:?}");
+    let waits = dials[1].windows(2).map(|pair| pair[1] - pair[0]);
+    assert!(waits.clone().all(|wait| wait <= 39), "{dials:?}");
+    assert!(dials[1].len() > 2_000 / 40, "{dials:?}");
 }
 
 #[test]

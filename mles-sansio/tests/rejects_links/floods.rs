@@ -269,3 +269,46 @@ fn a_peer_that_never_reads() {
     let _ = world.event(replayed(2));
     assert_eq!(world.node.stats().link_sent, room + 2);
 }
+
+#[test]
+fn rejects_origins_without_end() {
+    // S2.2: a peer that names ever new origins on many channels does not push out what others have said.
+    let mut world = World::new(with(|config| {
+        config.history_limit = 4;
+        config.history_bytes = 4 << 20;
+        config.history_channel_bytes = 1 << 20;
+    }));
+    world.enter(1, "alice", "room");
+    let said = "x".repeat(1 << 18);
+    for _ in 0..3 {
+        let _ = world.event(text(1, &said));
+    }
+    let before = kept(&world, "room");
+    below(&mut world, 2, BELOW);
+    for channel in 0..256 {
+        let channel = format!("{channel}");
+        let _ = world.event(frame(2, join(BELOW, &channel, &[])));
+        let _ = world.event(replayed(2));
+        for origin in 0..256 {
+            let ts = world.now.unix + origin;
+            let label = label(&channel, 0x1000 + u128::from(origin), 1, ts);
+            let _ = message(&mut world, 2, label, "hello");
+        }
+    }
+    let stats = world.node.stats();
+    assert!(stats.history_bytes < 3 << 20, "{stats:?}");
+    assert_eq!(kept(&world, "room"), before);
+    // What is new is accepted all the same, whoever it is from, and nothing twice.
+    let ts = world.now.unix;
+    for (ts, news) in [
+        (ts + 1000, 1),
+        (ts + 1000, 0),
+        (ts + 255, 0),
+        (ts + 1001, 1),
+    ] {
+        let before = world.node.stats().link_accepted;
+        let label = label("255", u128::from(ts), 1, ts);
+        let _ = message(&mut world, 2, label, "news");
+        assert_eq!(world.node.stats().link_accepted - before, news, "{ts}");
+    }
+}

@@ -82,6 +82,19 @@ impl Network {
         (network, listening)
     }
 
+    /// The same, started one after the other: each is linked to the first of its peers, which come before it.
+    #[must_use]
+    pub fn in_order(binary: &Binary, peers: &[&[usize]]) -> Self {
+        let mut network = Self::of(binary, peers);
+        for (at, peers) in peers.iter().enumerate() {
+            network.start(at);
+            if !peers.is_empty() {
+                network.wait_for_links(at, 1);
+            }
+        }
+        network
+    }
+
     /// Starts all that do not run, at the same instant, and gives the moment at which the last listened.
     pub fn start_all(&mut self) -> Instant {
         let away = (0..self.ports.len()).filter(|at| self.nodes[*at].is_none());

@@ -141,8 +141,7 @@ fn failover(binary: &Binary) {
     const MESSAGES: u64 = 30_000;
     let (mut times, mut sum) = (Vec::new(), Account::default());
     for _ in 0..TIMES {
-        let (mut network, _) = Network::started(binary, &[&[], &[0], &[1, 0]]);
-        network.wait_for_one_tree();
+        let mut network = Network::in_order(binary, &[&[], &[0], &[1, 0]]);
         let mut crowd = Crowd::default();
         for channel in 0..CHANNELS {
             for at in [0, 2] {

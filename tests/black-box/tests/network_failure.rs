@@ -7,6 +7,8 @@ use black_box::{Binary, Crowd, DEADLINE, Network, suite};
 suite! {
     root_comes_back,
     middle_is_killed_under_load,
+    #[ignore = "slow: run by .ci/run"]
+    servers_in_the_middle_come_and_go,
 }
 
 /// P6, C1.3, U1.2: the root is killed and comes back empty. What those below it send meanwhile, and before, is in
@@ -52,8 +54,7 @@ fn root_comes_back(binary: &Binary) {
 fn middle_is_killed_under_load(binary: &Binary) {
     const CHANNELS: usize = 50;
     const RATE: u32 = 1_000;
-    let (mut network, _) = Network::started(binary, &[&[], &[0], &[1, 0], &[2]]);
-    network.wait_for_one_tree();
+    let mut network = Network::in_order(binary, &[&[], &[0], &[1, 0], &[2]]);
     let first = network.wait_for_links(2, 1);
     let mut crowd = Crowd::default();
     for channel in 0..CHANNELS {
@@ -87,6 +88,38 @@ fn middle_is_killed_under_load(binary: &Binary) {
     crowd.hear_all();
     crowd.assert_accounted();
     assert!(network.link(2, 2) > Some(first));
+    crowd.compare_histories(network.running());
+    crowd.assert_accounted();
+}
+
+/// U1.2, G1.1, P3: two servers connect two others, and are killed in turns while messages go over them; each is back
+/// before the other goes. What the clients at the ends send is received at the other end once and in order.
+fn servers_in_the_middle_come_and_go(binary: &Binary) {
+    const CHANNELS: usize = 10;
+    let (mut network, _) = Network::started(binary, &[&[2, 3], &[3, 2], &[3], &[2]]);
+    network.wait_for_one_tree();
+    let mut crowd = Crowd::default();
+    for channel in 0..CHANNELS {
+        for at in [0, 1] {
+            let uid = format!("on-{at}");
+            crowd.join(at, network.node(at), &uid, &format!("c{channel}"));
+        }
+    }
+    crowd.meet();
+    for round in 0..6 {
+        let gone = 2 + round % 2;
+        crowd.send_at(200, |_, sent| sent < 50);
+        network.kill(gone);
+        // While they look for another way, and on it.
+        crowd.send_at(200, |_, sent| sent < 200);
+        crowd.hear_all();
+        crowd.assert_accounted();
+        network.start(gone);
+        crowd.send_at(200, |_, sent| sent < 50);
+        network.wait_for_one_tree();
+    }
+    crowd.hear_all();
+    crowd.assert_accounted();
     crowd.compare_histories(network.running());
     crowd.assert_accounted();
 }

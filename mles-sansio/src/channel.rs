@@ -20,6 +20,9 @@ use crate::time::{Instant, Now};
 /// What a channel costs beyond its name and its history (M3.5).
 const CHANNEL_COST: u64 = 256;
 
+/// What it costs on each link on which it is joined.
+const LINK_COST: u64 = 512;
+
 /// What origins that are remembered may cost: this part of the byte budget, and this at least (S2.2).
 const SEEN_PART: u64 = 4;
 const SEEN_LEAST: u64 = 1 << 20;
@@ -83,7 +86,7 @@ impl Channel {
 
     /// What it costs without any history (M3.5).
     fn own_cost(&self) -> u64 {
-        CHANNEL_COST + self.name.len() as u64
+        CHANNEL_COST + self.name.len() as u64 + self.links.len() as u64 * LINK_COST
     }
 
     /// Stores an entry within the bounds on this channel, unless the budget could never give it room;

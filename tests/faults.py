@@ -115,6 +115,8 @@ FAULTS = [
      "self.peering.seek.same.insert(peer, now.mono + wait);", "let _ = peer;", "links"),
     ("peers are left alone although the root has changed (G1.1)", SEEK,
      "seek.same.clear();", "", "links"),
+    ("a clock that is set is no matter (O1.7)", HANDSHAKE,
+     "if date.abs_diff(now.unix) > APART_MAX {", "if false {", "links"),
     ("a suspected upstream has no time (R1.6)", HANDSHAKE,
      "asked + patience <= now.mono", "asked < now.mono", "large_networks"),
     ("a probe from above makes a node suspicious (R1.6)", HANDSHAKE,

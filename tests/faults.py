@@ -70,6 +70,8 @@ FAULTS = [
      "lane.filter(|(_, lane)| lane.phase == Phase::AwaitReply)", "lane.filter(|_| true)", "rejects_links"),
     ("a channel is left before it is done (C1.7)", INTEREST,
      "*leaving = *done && !wanted", "*leaving = !wanted", "link_rules"),
+    ("a channel is left at once, for others to see (C1.7)", INTEREST,
+     "*leaving = *done && !wanted", "*leaving = !wanted", "rejoins"),
     ("a channel is left although messages wait (C1.7)", OUTGOING,
      "        if more {\n            return link.wake(group);\n        }\n", "        let _ = more;\n", "link_rules"),
     ("the max of the other is ignored (F1.5)", OUTGOING,

@@ -89,7 +89,7 @@ fn explore(script: &[Step], limit: usize, check: impl Fn(&Net)) -> usize {
     let start = world(limit);
     let mut known = BTreeSet::from([(start.hash(), 0)]);
     let mut queue = VecDeque::from([(start, 0)]);
-    let mut ends = 0;
+    let (mut ends, mut left) = (0, false);
     while let Some((net, done)) = queue.pop_front() {
         let mut all: Vec<(Net, usize)> = next(&net).into_iter().map(|net| (net, done)).collect();
         if all.is_empty() && done == script.len() {
@@ -103,13 +103,24 @@ fn explore(script: &[Step], limit: usize, check: impl Fn(&Net)) -> usize {
         }
         for (mut net, done) in all {
             net.notices.clear();
+            left |= says(&net, "\"peer\":false}");
             if known.insert((net.hash(), done)) {
                 queue.push_back((net, done));
             }
         }
         assert!(known.len() < 400_000, "{script:?}: too many states");
     }
+    assert!(left, "the channel was never left");
     ends
+}
+
+/// Whether a frame that ends so is on its way.
+fn says(net: &Net, end: &str) -> bool {
+    let pipes = net.wires.values().flat_map(|wire| wire.iter());
+    let mut packets = pipes.flat_map(|pipe| &pipe.packets);
+    packets.any(
+        |packet| matches!(packet, Packet::Frame(frame) if frame.payload.ends_with(end.as_bytes())),
+    )
 }
 
 /// How often each message came.

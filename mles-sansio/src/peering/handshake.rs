@@ -12,7 +12,7 @@ use crate::frame::Frame;
 use crate::node::Node;
 use crate::notice::Notice;
 use crate::session::{AwaitReply, Conn};
-use crate::time::Now;
+use crate::time::{Now, micros};
 use crate::timer::Timer;
 use crate::violation::{Closing, Violation};
 
@@ -227,6 +227,7 @@ impl Node {
             sent: 0,
             max: handshake.max,
             clock: handshake.ts,
+            own_clock: now.unix,
             path: match end {
                 End::Lower => handshake.path.clone(), // R1.5
                 End::Upper | End::Turning => Vec::new(),
@@ -292,6 +293,13 @@ impl Node {
             .is_some_and(|asked| asked + patience <= now.mono);
         if dead || link.heard + interval * SILENCE_MAX <= now.mono {
             return self.violated(now, conn, Violation::NoAnswer);
+        }
+        let date = link
+            .own_clock
+            .saturating_add(micros(now.mono.since(link.since)));
+        if date.abs_diff(now.unix) > APART_MAX {
+            // O1.7: our clock was set; whether others agree with it now is seen when a link opens.
+            return self.close(now, conn, Closing::Restarting);
         }
         link.wake = now.mono + interval;
         self.timers.arm(link.wake, Timer::KeepAlive(conn));

@@ -31,6 +31,8 @@ pub(crate) struct Link {
     pub(crate) max: u64,
     /// The other's clock when the link was opened, in microseconds since 1970.
     pub(crate) clock: u64,
+    /// Our own then.
+    pub(crate) own_clock: u64,
     /// The nodes above the other, root first, if that is our upstream.
     pub(crate) path: Vec<NodeId>,
     /// Since when it stands.
@@ -176,6 +178,7 @@ impl Link {
             self.uid, self.end, self.entry, self.max, self.clock, &self.path,
         )
             .hash(state);
+        self.own_clock.hash(state);
         (ahead(now, self.heard), ahead(self.wake, now)).hash(state);
         let suspected = self
             .suspected

@@ -140,3 +140,22 @@ fn frames_read_as_they_are_written() {
         assert_eq!(wire::parse(&Frame::text(wrong.clone())), None, "{wrong}");
     }
 }
+
+#[test]
+fn a_clock_that_is_set_ends_links() {
+    // O1.7: by more than ten minutes since they were opened, to either side; then the peer is dialed anew.
+    let closed = |action: &&Action| matches!(action, Action::Close { conn: ConnId(1), why } if why.code() == 1012);
+    for minutes in [10_i64, 11, -10, -11] {
+        let mut node = Linked::new(config());
+        let _ = node.above(1, A, &[]);
+        let _ = node.wait(Duration::from_secs(3_600));
+        let unix = &mut node.world.now.unix;
+        *unix = unix.saturating_add_signed(minutes * 60_000_000);
+        let mut actions = node.wait(Duration::from_secs(5));
+        let ends = usize::from(minutes.abs() > 10);
+        assert_eq!(actions.iter().filter(closed).count(), ends, "{minutes}");
+        actions.extend(node.wait(Duration::from_secs(1)));
+        let dialed = actions.contains(&Action::Dial { peer: PeerId(1) });
+        assert_eq!(dialed, ends > 0, "{minutes}");
+    }
+}

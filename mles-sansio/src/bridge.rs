@@ -203,6 +203,7 @@ impl Node {
                 }
                 None => self.begin_crossing(now, key),
             }
+            self.wake_crowded(key.0);
         }
     }
 
@@ -247,7 +248,6 @@ impl Node {
             return;
         };
         bridge.dialing -= usize::from(crossing.dialing.is_some());
-        let next = bridge.crowded.pop_first();
         if let Some(at) = crossing.armed {
             self.timers.disarm(at, Timer::Bridge(key.0, key.1));
         }
@@ -258,8 +258,17 @@ impl Node {
             self.emit(Action::Close { conn, why });
         }
         self.channels.update(key.1, |channel| channel.bridges -= 1);
-        self.bridges.awake.extend(next);
         self.arm_expiry(now);
+        self.wake_crowded(key.0);
+    }
+
+    /// If there is room, the next channel that waits for it is looked at; when it does not take it, the one behind.
+    fn wake_crowded(&mut self, bridge: BridgeId) {
+        let most = self.config.bridge_channels;
+        let bridge = self.bridges.all.get_mut(bridge.0 as usize);
+        if let Some(bridge) = bridge.filter(|it| it.crossings.len() < most) {
+            self.bridges.awake.extend(bridge.crowded.pop_first());
+        }
     }
 
     /// All bridges are given up: the server stops.

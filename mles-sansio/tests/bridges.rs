@@ -501,6 +501,27 @@ fn a_server_that_stops_takes_its_leave() {
     assert_eq!(net.bridge_dials.len(), 0);
 }
 
+#[test]
+fn a_channel_that_cannot_cross_does_not_keep_others_waiting() {
+    // B1.2: its name leaves no room for a node's uid in a header; the next one that waits gets its turn.
+    let mut net = Net::new();
+    let config = Config {
+        bridge_channels: 1,
+        ..config()
+    };
+    net.add(config, &seeds(1)[0], 0);
+    let first = net.join(0, "alice", "first");
+    settle(&mut net, 1);
+    let _ = net.join(0, "a", &"x".repeat(4066));
+    let _ = net.join(0, "alice", "last");
+    settle(&mut net, 1);
+    let wire = net.clients[first].wire.expect("a connection");
+    net.cut(wire);
+    settle(&mut net, 11 * 60);
+    let channels: Vec<_> = net.older.sessions.values().flatten().collect();
+    assert_eq!(channels, ["last"]);
+}
+
 /// Numbers that look random: the same for the same seed (splitmix64).
 struct Draws(u64);
 

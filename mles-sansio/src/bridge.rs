@@ -5,7 +5,7 @@
 //! replays and sends again what was lost, and what the node's history has to do with that server's. This file
 //! has what is common to them: who is wanted, connections, and what goes to and fro.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::Hasher;
@@ -61,6 +61,8 @@ struct Bridge {
     /// Channels that are wanted, and there is no room for them.
     crowded: BTreeSet<GroupId>,
     dialing: usize,
+    /// Channels that wait for one of those dials to be over.
+    line: VecDeque<GroupId>,
     open: usize,
     /// What was in the way when it was last told of.
     trouble: Option<BridgeTrouble>,
@@ -73,6 +75,7 @@ impl Bridges {
             crossings: BTreeMap::new(),
             crowded: BTreeSet::new(),
             dialing: 0,
+            line: VecDeque::new(),
             open: 0,
             trouble: None,
         };
@@ -136,6 +139,8 @@ impl Bridges {
             let dialing = crossings().filter(|(_, it)| it.dialing.is_some()).count();
             assert_eq!(dialing, bridge.dialing, "invariant 11: dials");
             for (group, crossing) in crossings() {
+                let waits = crossing.in_line;
+                assert!(!waits || bridge.line.contains(group), "invariant 11: line");
                 let Some((conn, _)) = crossing.conn else {
                     continue;
                 };
@@ -260,6 +265,7 @@ impl Node {
         self.channels.update(key.1, |channel| channel.bridges -= 1);
         self.arm_expiry(now);
         self.wake_crowded(key.0);
+        self.dial_next(key.0);
     }
 
     /// If there is room, the next channel that waits for it is looked at; when it does not take it, the one behind.
@@ -303,11 +309,27 @@ impl Node {
         }
         let dials = crossing.conn.is_none() && crossing.dialing.is_none();
         if dials && crowded && crossing.client_is_due(now.mono) {
-            crossing.hold = Some(now.mono + DIAL_PAUSE);
+            if !crossing.in_line {
+                crossing.in_line = true;
+                bridge.line.push_back(key.1);
+            }
             return self.arm_crossing(key);
         }
-        crossing.hold = None;
+        crossing.in_line = false;
         self.advance(now, key, ClientEvent::Timeout);
+    }
+
+    /// A dial is over: the first in line is due at once.
+    fn dial_next(&mut self, id: BridgeId) {
+        while let Some(bridge) = self.bridges.all.get_mut(id.0 as usize)
+            && let Some(group) = bridge.line.pop_front()
+        {
+            if let Some(crossing) = bridge.crossings.get_mut(&group)
+                && core::mem::take(&mut crossing.in_line)
+            {
+                return self.arm_crossing((id, group));
+            }
+        }
     }
 
     fn arm_crossing(&mut self, key: Key) {
@@ -380,6 +402,7 @@ impl Node {
         }
         crossing.dialing = None;
         bridge.dialing -= 1;
+        self.dial_next(key.0);
         Some((key, conn))
     }
 
@@ -515,6 +538,7 @@ impl Node {
             && crossing.dialing.take().is_some()
         {
             bridge.dialing -= 1;
+            self.dial_next(key.0);
             self.bridge_trouble(key, BridgeTrouble::Dial(DialFault::Unreachable));
         }
     }
@@ -597,9 +621,8 @@ fn digest(key: &[u8; 16], frame: &Frame) -> u64 {
     hasher.finish()
 }
 
-/// Dials of one bridge that are under way at once; the pause of one more.
+/// Dials of one bridge that are under way at once.
 const DIALS_MAX: usize = 4;
-const DIAL_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long one that nobody wants any more is given to get rid of what it has, each time.
 const DONE_PAUSE: Duration = Duration::from_secs(1);

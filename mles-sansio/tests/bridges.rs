@@ -522,6 +522,30 @@ fn a_channel_that_cannot_cross_does_not_keep_others_waiting() {
     assert_eq!(channels, ["last"]);
 }
 
+#[test]
+fn dials_that_wait_cost_nothing() {
+    // B1.2: while four dials hang, nobody looks again and again whether they are over.
+    let mut net = net();
+    for n in 0..100 {
+        let _ = net.join(0, "alice", &format!("room {n}"));
+    }
+    while let Some((wire, side)) = net.deliverable().first().copied() {
+        net.deliver(wire, side);
+    }
+    let mut timeouts = 0;
+    let until = net.time + 10_000_000;
+    while net.time < until {
+        while let Some(host) = net.due().first().copied() {
+            net.event(host, mles_sansio::Event::Timeout);
+            timeouts += 1;
+        }
+        net.advance(Duration::from_micros(until - net.time));
+    }
+    assert!(timeouts < 100, "{timeouts} timeouts");
+    settle(&mut net, 30);
+    assert_eq!(net.older.sessions.len(), 100);
+}
+
 /// Numbers that look random: the same for the same seed (splitmix64).
 struct Draws(u64);
 

@@ -25,8 +25,8 @@ pub(super) struct Crossing {
     pub(super) unwanted: Option<Instant>,
     /// The client has ended; then there is to be a new one (B1.10).
     pub(super) retry: Option<Instant>,
-    /// Too many dials are under way: it waits until then.
-    pub(super) hold: Option<Instant>,
+    /// Too many dials are under way: it is in line.
+    pub(super) in_line: bool,
     pub(super) armed: Option<Instant>,
 }
 
@@ -72,7 +72,7 @@ impl Crossing {
             repeats: Repeats::default(),
             unwanted: None,
             retry: None,
-            hold: None,
+            in_line: false,
             armed: None,
         })
     }
@@ -84,7 +84,7 @@ impl Crossing {
 
     /// When something is to be done.
     pub(super) fn due(&self) -> Option<Instant> {
-        let client = self.hold.or_else(|| self.client.next_timeout());
+        let client = self.client.next_timeout().filter(|_| !self.in_line);
         let all = [client, self.unwanted, self.retry];
         all.into_iter().flatten().min()
     }

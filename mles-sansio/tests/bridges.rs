@@ -546,6 +546,27 @@ fn dials_that_wait_cost_nothing() {
     assert_eq!(net.older.sessions.len(), 100);
 }
 
+#[test]
+fn the_end_of_a_history_that_says_the_same_twice() {
+    // B1.7: the newest message that both have is found although an equal one came before it.
+    let mut net = Net::new();
+    let seeds = seeds(2);
+    net.add(config(), &seeds[0], 0);
+    net.add(plain(), &seeds[1], 0);
+    net.older.limit = Some(3);
+    net.peers(1, &[0]);
+    let eve = net.foreign_join("eve", "room");
+    let alice = net.join(1, "alice", "room");
+    settle(&mut net, 5);
+    for text in ["ok", "a", "ok", "b", "ok"] {
+        say(&mut net, alice, text);
+        settle(&mut net, 1);
+    }
+    net.restart(0, &Seed([9; 32]), &[]);
+    settle(&mut net, 60);
+    assert_eq!(abroad(&net, eve), ["ok", "a", "ok", "b", "ok"]);
+}
+
 /// Numbers that look random: the same for the same seed (splitmix64).
 struct Draws(u64);
 

@@ -55,10 +55,13 @@ impl CatchingUp {
 
     /// Whether what came is known here: each message as often as it is.
     pub(super) fn knows(&mut self, digest: u64) -> bool {
-        let places = self.by_digest.get_mut(&digest);
-        let Some(at) = places.and_then(VecDeque::pop_front) else {
+        let Some(places) = self.by_digest.get_mut(&digest) else {
             return false;
         };
+        // Of equal ones it is that which goes on from the newest shared one, if there is such a one.
+        let next = places.partition_point(|at| *at < self.shared);
+        let at = places.remove(next).or_else(|| places.pop_front());
+        let Some(at) = at else { return false };
         self.here[at].goes = false;
         self.shared = self.shared.max(at + 1);
         true

@@ -108,7 +108,8 @@ pub use vocabulary::{
     Goodbye, Refusal,
 };
 
-use queue::{Queue, cost};
+use queue::Queue;
+pub(crate) use queue::cost;
 use session::Session;
 use trace::Trace;
 

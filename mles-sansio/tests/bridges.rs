@@ -567,6 +567,25 @@ fn the_end_of_a_history_that_says_the_same_twice() {
     assert_eq!(abroad(&net, eve), ["ok", "a", "ok", "b", "ok"]);
 }
 
+#[test]
+fn what_waits_is_bounded() {
+    // B1.4: also while the first replay has not been over yet, and if the messages are empty.
+    let mut net = net();
+    let alice = net.join(0, "alice", "room");
+    settle(&mut net, 1); // The first replay may still go on.
+    net.older_loses_all();
+    while let Some((wire, side)) = net.deliverable().first().copied() {
+        net.deliver(wire, side);
+    }
+    for _ in 0..20_000 {
+        say(&mut net, alice, "");
+    }
+    while let Some((wire, side)) = net.deliverable().first().copied() {
+        net.deliver(wire, side);
+    }
+    assert_eq!(net.hosts[0].node.stats().bridge_dropped, 20_000 - 16_384);
+}
+
 /// Numbers that look random: the same for the same seed (splitmix64).
 struct Draws(u64);
 

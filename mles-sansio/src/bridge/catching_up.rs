@@ -3,15 +3,17 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-use super::crossing::QUEUE_BYTES;
+use super::crossing::{QUEUE_BYTES, QUEUE_MESSAGES};
 use super::digest;
+use crate::client::cost;
 use crate::event::{Entry, Name};
 use crate::frame::Frame;
 
 /// This node's history when the connection opened, while the other's is coming.
 #[derive(Clone, Debug)]
 pub(super) struct CatchingUp {
-    here: Vec<Known>,
+    /// Those that may go across: they have not come from there, nor are they there, and there is room for them.
+    here: Vec<Option<Frame>>,
     /// Places of those that have not come yet, oldest first.
     by_digest: BTreeMap<u64, VecDeque<usize>>,
     /// The place behind the newest one that has come.
@@ -21,28 +23,27 @@ pub(super) struct CatchingUp {
     bytes: usize,
 }
 
-#[derive(Clone, Debug)]
-struct Known {
-    frame: Frame,
-    /// Whether it may go across: it has not come from there, nor is it there.
-    goes: bool,
-}
-
 impl CatchingUp {
     pub(super) fn new<'a>(
         history: impl Iterator<Item = &'a Entry>,
         bridge: &Name,
         digest_key: &[u8; 16],
     ) -> Self {
-        let known = |entry: &Entry| Known {
-            frame: entry.frame.clone(),
-            goes: entry.uid != *bridge,
-        };
-        let here: Vec<Known> = history.map(known).collect();
         let mut by_digest: BTreeMap<u64, VecDeque<usize>> = BTreeMap::new();
-        for (known, at) in here.iter().zip(0..) {
-            let digest = digest(digest_key, &known.frame);
+        let mut here = Vec::new();
+        for (entry, at) in history.zip(0..) {
+            let digest = digest(digest_key, &entry.frame);
             by_digest.entry(digest).or_default().push_back(at);
+            here.push((entry.uid != *bridge).then(|| entry.frame.clone()));
+        }
+        // The history may hold more than may wait: the newest of it.
+        let mut bytes = 0;
+        for frame in here.iter_mut().rev() {
+            let with = bytes + frame.as_ref().map_or(0, cost);
+            match with <= QUEUE_BYTES {
+                true => bytes = with,
+                false => *frame = None,
+            }
         }
         Self {
             here,
@@ -62,16 +63,17 @@ impl CatchingUp {
         let next = places.partition_point(|at| *at < self.shared);
         let at = places.remove(next).or_else(|| places.pop_front());
         let Some(at) = at else { return false };
-        self.here[at].goes = false;
+        self.here[at] = None;
         self.shared = self.shared.max(at + 1);
         true
     }
 
     /// Keeps what was accepted meanwhile, if there is room.
     pub(super) fn wait(&mut self, frame: &Frame) -> bool {
-        let fits = self.bytes + frame.payload.len() <= QUEUE_BYTES;
+        let bytes = self.bytes + cost(frame);
+        let fits = bytes <= QUEUE_BYTES && self.since.len() < QUEUE_MESSAGES;
         if fits {
-            self.bytes += frame.payload.len();
+            self.bytes = bytes;
             self.since.push(frame.clone());
         }
         fits
@@ -81,7 +83,6 @@ impl CatchingUp {
     /// the other end has had, and lost from its history.
     pub(super) fn missing(self) -> Vec<Frame> {
         let newer = self.here.into_iter().skip(self.shared);
-        let missing = newer.filter(|known| known.goes).map(|known| known.frame);
-        missing.chain(self.since).collect()
+        newer.flatten().chain(self.since).collect()
     }
 }

@@ -60,6 +60,7 @@ impl Crossing {
         let config = ClientConfig {
             key: key.cloned(),
             patient: true,
+            queue_messages: QUEUE_MESSAGES,
             queue_bytes: QUEUE_BYTES,
             settle: SETTLE,
             ..ClientConfig::new(uid, channel.clone())
@@ -144,6 +145,7 @@ impl Crossing {
 
 /// Bytes of messages that wait on one channel, or may still be lost with their connection.
 pub(super) const QUEUE_BYTES: usize = 4 << 20;
+pub(super) const QUEUE_MESSAGES: usize = 16_384;
 
 /// How long a connection has to live after a message was written for it to count as accepted: the runtime
 /// reports one as lost whose bytes are not acknowledged in that time.

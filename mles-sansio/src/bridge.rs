@@ -228,12 +228,18 @@ impl Node {
             bytes.copy_from_slice(&block(index).to_le_bytes());
         }
         self.bridges.made += 1;
-        let crossing = Crossing::new(self.uid, &channel, self.config.key.as_ref(), &Seed(seed));
+        let (config, digest_key) = (&self.config, self.bridges.digest_key);
+        let keeps_history =
+            config.history_limit > 0 && config.history_channel_bytes.min(config.history_bytes) > 0;
+        let crossing = Crossing::new(self.uid, &channel, config.key.as_ref(), &Seed(seed));
         let Some(bridge) = self.bridges.get(key) else {
             return;
         };
         match crossing {
-            Ok(crossing) => {
+            Ok(mut crossing) => {
+                if !keeps_history {
+                    crossing.meet([].into_iter(), &bridge.name, &digest_key);
+                }
                 bridge.crossings.insert(key.1, crossing);
                 self.crossing_due(now, key); // It begins with a timeout.
             }

@@ -586,6 +586,56 @@ fn what_waits_is_bounded() {
     assert_eq!(net.hosts[0].node.stats().bridge_dropped, 20_000 - 16_384);
 }
 
+#[test]
+fn the_last_words_of_one_who_left() {
+    // B1.2: there is a connection only when the interest has ended almost long enough; what waits goes over it.
+    let mut net = Net::new();
+    let mut config = config();
+    config.peering.linger = Duration::from_secs(10);
+    net.add(config, &seeds(1)[0], 0);
+    let eve = net.foreign_join("eve", "room");
+    let alice = net.join(0, "alice", "room");
+    say(&mut net, alice, "farewell");
+    while let Some((wire, side)) = net.deliverable().first().copied() {
+        net.deliver(wire, side);
+    }
+    net.cut(net.clients[alice].wire.expect("a connection"));
+    while let Some((wire, side)) = net.deliverable().first().copied() {
+        net.deliver(wire, side);
+    }
+    assert_eq!(net.bridge_dials.len(), 1);
+    net.time += 9_000_000;
+    settle(&mut net, 60);
+    assert_eq!(abroad(&net, eve), ["farewell"]);
+    assert_eq!(net.older.sessions.len(), 0);
+}
+
+#[test]
+fn a_node_that_keeps_no_history() {
+    // B1.4: what is accepted before the first connection stands waits for it all the same.
+    let mut net = Net::new();
+    let config = Config {
+        history_limit: 0,
+        ..config()
+    };
+    net.add(config, &seeds(1)[0], 0);
+    let eve = net.foreign_join("eve", "room");
+    let alice = net.join(0, "alice", "room");
+    say(&mut net, alice, "early");
+    while let Some((wire, side)) = net.deliverable().first().copied() {
+        net.deliver(wire, side);
+    }
+    settle(&mut net, 5);
+    say(&mut net, alice, "late");
+    net.foreign_say(eve, Frame::text("hi"));
+    settle(&mut net, 5);
+    net.older_loses_all();
+    settle(&mut net, 60);
+    assert_eq!(abroad(&net, eve), ["early", "late"]);
+    let heard = received(&net, alice);
+    assert_eq!(heard, [&announcement("eve"), "hi"]);
+}
+
 /// Numbers that look random: the same for the same seed (splitmix64).
 struct Draws(u64);
 

@@ -96,7 +96,8 @@ impl Crossing {
 
     /// Whether nothing is left that a connection could bring across.
     pub(super) fn is_done(&self) -> bool {
-        self.conn.is_none() || self.client.unconfirmed() == 0
+        let catching_up = matches!(self.stage, Stage::CatchingUp(_));
+        self.conn.is_none() || !catching_up && self.client.unconfirmed() == 0
     }
 
     /// The first connection stands: what the history has now is compared with what comes.

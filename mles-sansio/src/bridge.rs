@@ -64,6 +64,8 @@ struct Bridge {
     /// Channels that wait for one of those dials to be over.
     line: VecDeque<GroupId>,
     open: usize,
+    /// Messages that are as long as this are too long for it, as far as is known (B1.10).
+    too_long: usize,
     /// What was in the way when it was last told of.
     trouble: Option<BridgeTrouble>,
 }
@@ -77,6 +79,7 @@ impl Bridges {
             dialing: 0,
             line: VecDeque::new(),
             open: 0,
+            too_long: usize::MAX,
             trouble: None,
         };
         let mut digest_key = [0; 16];
@@ -478,13 +481,20 @@ impl Node {
                 continue;
             };
             match crossing.wait(&entry.frame) {
-                Waits::No => {
-                    let frame = entry.frame.clone();
-                    self.advance(now, key, ClientEvent::Send { frame });
-                }
+                Waits::No => self.bridge_send(now, key, entry.frame.clone()),
                 Waits::Yes => {}
                 Waits::Lost => self.stats.bridge_dropped += 1,
             }
+        }
+    }
+
+    /// A message goes across, if it is not too long for the other end.
+    fn bridge_send(&mut self, now: Now, key: Key, frame: Frame) {
+        match self.bridges.get(key) {
+            Some(bridge) if frame.payload.len() < bridge.too_long => {
+                self.advance(now, key, ClientEvent::Send { frame });
+            }
+            Some(_) | None => self.stats.bridge_dropped += 1,
         }
     }
 
@@ -555,12 +565,18 @@ impl Node {
                 let crossing = self.bridges.crossing(key);
                 let frames = crossing.map(Crossing::caught_up).unwrap_or_default();
                 for frame in frames {
-                    self.advance(now, key, ClientEvent::Send { frame });
+                    self.bridge_send(now, key, frame);
                 }
             }
             ClientNotice::Ended(end) => {
-                if let Some(crossing) = self.bridges.crossing(key) {
+                if let Some(bridge) = self.bridges.get(key)
+                    && let Some(crossing) = bridge.crossings.get_mut(&key.1)
+                {
                     crossing.retry = Some(now.mono + REFUSED_PAUSE);
+                    let longest = crossing.longest_in_doubt().filter(|it| *it > 0);
+                    if let (End::Refused { code: 1009 }, Some(longest)) = (end, longest) {
+                        bridge.too_long = bridge.too_long.min(longest);
+                    }
                 }
                 if let End::Refused { code } = end {
                     self.bridge_trouble(key, BridgeTrouble::Refused(code));

@@ -261,6 +261,13 @@ impl Client {
         self.queue.len() as u64
     }
 
+    /// The longest payload that was handed out and is not known to be accepted.
+    pub(crate) fn longest_in_doubt(&self) -> Option<usize> {
+        let in_doubt = self.queue.first()..self.own.end();
+        let frames = in_doubt.filter_map(|number| self.queue.get(number));
+        frames.map(|frame| frame.payload.len()).max()
+    }
+
     /// Own messages that are known to be accepted, or are taken for it.
     #[must_use]
     pub fn accepted(&self) -> u64 {

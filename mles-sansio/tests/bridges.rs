@@ -636,6 +636,63 @@ fn a_node_that_keeps_no_history() {
     assert_eq!(heard, [&announcement("eve"), "hi"]);
 }
 
+#[test]
+fn a_message_that_is_too_big_there() {
+    // B1.10: it is left out, and what is behind it crosses.
+    let mut net = net();
+    net.older.largest = Some(1000);
+    let eve = net.foreign_join("eve", "room");
+    let alice = net.join(0, "alice", "room");
+    settle(&mut net, 5);
+    for text in ["before", &"x".repeat(1001), &"y".repeat(2000), "behind"] {
+        say(&mut net, alice, text);
+    }
+    settle(&mut net, 15 * 60);
+    assert_eq!(abroad(&net, eve), ["before", "behind"]);
+    assert_eq!(troubles(&net), [BridgeTrouble::Refused(1009); 2]);
+    assert_eq!(net.hosts[0].node.stats().bridge_connections, 1);
+    // Not even tried any more, on this channel or another.
+    let bob = net.join(0, "bob", "hall");
+    let frank = net.foreign_join("frank", "hall");
+    settle(&mut net, 5);
+    for client in [alice, bob] {
+        say(&mut net, client, &"z".repeat(1500));
+        say(&mut net, client, "last");
+    }
+    settle(&mut net, 5);
+    assert_eq!(abroad(&net, eve).last(), Some(&"last".to_owned()));
+    assert_eq!(abroad(&net, frank), ["last"]);
+}
+
+#[test]
+fn many_messages_that_go_round_are_stopped() {
+    // B1.9, as in the test above, with more messages than one.
+    let mut net = Net::new();
+    let seeds = seeds(2);
+    net.add(config(), &seeds[0], 0);
+    let other = Config {
+        bridges: vec!["wss://192.0.2.1".into()],
+        ..plain()
+    };
+    net.add(other, &seeds[1], 0);
+    net.peers(1, &[0]);
+    settle(&mut net, 1);
+    let eve = net.foreign_join("eve", "room");
+    let _ = net.join(0, "alice", "room");
+    let _ = net.join(1, "bob", "room");
+    settle(&mut net, 10);
+    for number in 0..50 {
+        net.foreign_say(eve, Frame::text(format!("round {number}")));
+    }
+    for _ in 0..200_000 {
+        let Some((wire, side)) = net.deliverable().first().copied() else {
+            return;
+        };
+        net.deliver(wire, side);
+    }
+    panic!("it does not come to rest");
+}
+
 /// Numbers that look random: the same for the same seed (splitmix64).
 struct Draws(u64);
 

@@ -100,6 +100,11 @@ impl Crossing {
         self.conn.is_none() || !catching_up && self.client.unconfirmed() == 0
     }
 
+    /// How long a message is that the other end may have found too long.
+    pub(super) fn longest_in_doubt(&self) -> Option<usize> {
+        self.client.longest_in_doubt()
+    }
+
     /// The first connection stands: what the history has now is compared with what comes.
     pub(super) fn meet<'a>(
         &mut self,

@@ -312,10 +312,6 @@ impl Node {
             }
             crossing.unwanted = Some(now.mono + DONE_PAUSE);
         }
-        if crossing.retry.is_some_and(|at| at <= now.mono) {
-            self.end_crossing(now, key);
-            return self.bridges.look(key.1);
-        }
         let dials = crossing.conn.is_none() && crossing.dialing.is_none();
         if dials && crowded && crossing.client_is_due(now.mono) {
             if !crossing.in_line {
@@ -572,11 +568,11 @@ impl Node {
                 if let Some(bridge) = self.bridges.get(key)
                     && let Some(crossing) = bridge.crossings.get_mut(&key.1)
                 {
-                    crossing.retry = Some(now.mono + REFUSED_PAUSE);
                     let longest = crossing.longest_in_doubt().filter(|it| *it > 0);
                     if let (End::Refused { code: 1009 }, Some(longest)) = (end, longest) {
                         bridge.too_long = bridge.too_long.min(longest);
                     }
+                    crossing.again(now.mono + REFUSED_PAUSE, bridge.too_long);
                 }
                 if let End::Refused { code } = end {
                     self.bridge_trouble(key, BridgeTrouble::Refused(code));

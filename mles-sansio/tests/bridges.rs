@@ -693,6 +693,43 @@ fn many_messages_that_go_round_are_stopped() {
     panic!("it does not come to rest");
 }
 
+#[test]
+fn what_was_under_way_when_it_was_refused_is_sent_again() {
+    // B1.8: although a message of the server's came behind it, and whatever was refused.
+    for (code, big) in [(4001, ""), (1012, ""), (1009, &"x".repeat(99))] {
+        let mut net = net();
+        let eve = net.foreign_join("eve", "room");
+        let alice = net.join(0, "alice", "room");
+        settle(&mut net, 5);
+        for text in ["first", big, "second"] {
+            say(&mut net, alice, text);
+        }
+        while net.hosts[0].node.stats().messages < 3 {
+            let (wire, side) = net.deliverable()[0];
+            net.deliver(wire, side);
+        }
+        net.foreign_say(eve, Frame::text("meanwhile"));
+        let messages = net.hosts[0].node.stats().bridge_messages;
+        while net.hosts[0].node.stats().bridge_messages == messages {
+            let ready = net.deliverable().into_iter();
+            let mut in_order = ready
+                .filter(|(wire, side)| !matches!(net.wires[wire][*side].to, net::Party::Older(_)));
+            let (wire, side) = in_order.next().expect("something");
+            net.deliver(wire, side);
+        }
+        net.older_closes_all(code);
+        settle(&mut net, 15 * 60);
+        let mut heard = abroad(&net, eve);
+        heard.retain(|text| !text.is_empty());
+        assert_eq!(heard, ["first", "second"], "{code}");
+        assert_eq!(received(&net, alice), [&announcement("eve"), "meanwhile"]);
+        // Nobody wants the channel: what was left out does not keep it.
+        net.cut(net.clients[alice].wire.expect("a connection"));
+        settle(&mut net, 11 * 60);
+        assert_eq!(net.older.sessions.len(), 0);
+    }
+}
+
 /// Numbers that look random: the same for the same seed (splitmix64).
 struct Draws(u64);
 

@@ -23,8 +23,6 @@ pub(super) struct Crossing {
     pub(super) repeats: Repeats,
     /// Nobody wants the channel any more: until then it lingers (B1.2).
     pub(super) unwanted: Option<Instant>,
-    /// The client has ended; then there is to be a new one (B1.10).
-    pub(super) retry: Option<Instant>,
     /// Too many dials are under way: it is in line.
     pub(super) in_line: bool,
     pub(super) armed: Option<Instant>,
@@ -72,7 +70,6 @@ impl Crossing {
             stage: Stage::Apart,
             repeats: Repeats::default(),
             unwanted: None,
-            retry: None,
             in_line: false,
             armed: None,
         })
@@ -86,8 +83,7 @@ impl Crossing {
     /// When something is to be done.
     pub(super) fn due(&self) -> Option<Instant> {
         let client = self.client.next_timeout().filter(|_| !self.in_line);
-        let all = [client, self.unwanted, self.retry];
-        all.into_iter().flatten().min()
+        [client, self.unwanted].into_iter().flatten().min()
     }
 
     pub(super) fn client_is_due(&self, now: Instant) -> bool {
@@ -103,6 +99,11 @@ impl Crossing {
     /// How long a message is that the other end may have found too long.
     pub(super) fn longest_in_doubt(&self) -> Option<usize> {
         self.client.longest_in_doubt()
+    }
+
+    /// The other end has refused the connection for good: it is tried again all the same.
+    pub(super) fn again(&mut self, at: Instant, too_long: usize) {
+        self.client.go_on(at, too_long);
     }
 
     /// The first connection stands: what the history has now is compared with what comes.

@@ -84,11 +84,23 @@ impl Net {
         }
     }
 
+    /// It closes all connections; what is on its way to it is lost.
+    pub(crate) fn older_closes_all(&mut self, code: u16) {
+        for id in std::mem::take(&mut self.older.sessions).into_keys() {
+            self.older_sends(id, [Packet::Close(code)]);
+        }
+    }
+
     /// Something comes to the older server.
     pub(super) fn older_hears(&mut self, id: u64, packet: Packet) {
         match packet {
             Packet::Frame(frame) => match self.older.sessions.get(&id) {
-                Some(Some(_)) if self.older.largest.is_some_and(|it| frame.payload.len() > it) => {
+                Some(Some(_))
+                    if self
+                        .older
+                        .largest
+                        .is_some_and(|it| frame.payload.len() > it) =>
+                {
                     self.older.sessions.remove(&id);
                     self.older_sends(id, [Packet::Close(1009)]);
                 }

@@ -8,12 +8,12 @@ use super::digest;
 use crate::client::cost;
 use crate::event::{Entry, Name};
 use crate::frame::Frame;
+use crate::header;
 
 /// This node's history when the connection opened, while the other's is coming.
 #[derive(Clone, Debug)]
 pub(super) struct CatchingUp {
-    /// Those that may go across: they have not come from there, nor are they there, and there is room for them.
-    here: Vec<Option<Frame>>,
+    here: Vec<Known>,
     /// Places of those that have not come yet, oldest first.
     by_digest: BTreeMap<u64, VecDeque<usize>>,
     /// The place behind the newest one that has come.
@@ -23,9 +23,18 @@ pub(super) struct CatchingUp {
     bytes: usize,
 }
 
+#[derive(Clone, Debug)]
+struct Known {
+    /// If it may go across: it has not come from there, nor is it there, and there is room for it.
+    goes: Option<Frame>,
+    /// An announcement: an equal one may be of an earlier join, so that it shows nothing of what is older.
+    announces: bool,
+}
+
 impl CatchingUp {
     pub(super) fn new<'a>(
         history: impl Iterator<Item = &'a Entry>,
+        channel: &Name,
         bridge: &Name,
         digest_key: &[u8; 16],
     ) -> Self {
@@ -34,15 +43,18 @@ impl CatchingUp {
         for (entry, at) in history.zip(0..) {
             let digest = digest(digest_key, &entry.frame);
             by_digest.entry(digest).or_default().push_back(at);
-            here.push((entry.uid != *bridge).then(|| entry.frame.clone()));
+            here.push(Known {
+                goes: (entry.uid != *bridge).then(|| entry.frame.clone()),
+                announces: header::announces(&entry.frame, &entry.uid, channel),
+            });
         }
         // The history may hold more than may wait: the newest of it.
         let mut bytes = 0;
-        for frame in here.iter_mut().rev() {
-            let with = bytes + frame.as_ref().map_or(0, cost);
+        for known in here.iter_mut().rev() {
+            let with = bytes + known.goes.as_ref().map_or(0, cost);
             match with <= QUEUE_BYTES {
                 true => bytes = with,
-                false => *frame = None,
+                false => known.goes = None,
             }
         }
         Self {
@@ -63,8 +75,10 @@ impl CatchingUp {
         let next = places.partition_point(|at| *at < self.shared);
         let at = places.remove(next).or_else(|| places.pop_front());
         let Some(at) = at else { return false };
-        self.here[at] = None;
-        self.shared = self.shared.max(at + 1);
+        self.here[at].goes = None;
+        if !self.here[at].announces {
+            self.shared = self.shared.max(at + 1);
+        }
         true
     }
 
@@ -83,6 +97,7 @@ impl CatchingUp {
     /// the other end has had, and lost from its history.
     pub(super) fn missing(self) -> Vec<Frame> {
         let newer = self.here.into_iter().skip(self.shared);
-        newer.flatten().chain(self.since).collect()
+        let newer = newer.filter_map(|known| known.goes);
+        newer.chain(self.since).collect()
     }
 }

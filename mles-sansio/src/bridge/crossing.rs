@@ -114,7 +114,8 @@ impl Crossing {
         digest_key: &[u8; 16],
     ) {
         if let Stage::Apart = self.stage {
-            let here = CatchingUp::new(history, bridge, digest_key);
+            let channel = &self.client.config().channel;
+            let here = CatchingUp::new(history, channel, bridge, digest_key);
             self.stage = Stage::CatchingUp(here);
         }
     }

@@ -730,6 +730,56 @@ fn what_was_under_way_when_it_was_refused_is_sent_again() {
     }
 }
 
+#[test]
+fn a_server_that_stops_while_it_dials() {
+    // What comes of the dials concerns nobody any more.
+    let mut net = net();
+    for n in 0..6 {
+        let _ = net.join(0, "alice", &format!("room {n}"));
+    }
+    while let Some((wire, side)) = net.deliverable().first().copied() {
+        net.deliver(wire, side);
+    }
+    assert_eq!(net.bridge_dials.len(), 4);
+    net.event(0, mles_sansio::Event::Shutdown);
+    for works in [true, false, true, false] {
+        let (host, dial) = net.bridge_dials[0];
+        net.connect_bridge(host, dial, works);
+    }
+    settle(&mut net, 60);
+    assert_eq!((net.older.sessions.len(), net.bridge_dials.len()), (0, 0));
+    assert_eq!(net.hosts[0].node.stats().bridge_connections, 0);
+}
+
+#[test]
+fn one_node_with_two_bridges() {
+    // B1.4: what comes over the one goes over the other. Here both lead to one server, so that it goes round
+    // until it is stopped (B1.9).
+    let mut net = Net::new();
+    let config = Config {
+        bridges: vec![ADDRESS.into(), "wss://192.0.2.1".into()],
+        ..plain()
+    };
+    net.add(config, &seeds(1)[0], 0);
+    let eve = net.foreign_join("eve", "room");
+    let alice = net.join(0, "alice", "room");
+    settle(&mut net, 10);
+    assert_eq!(net.hosts[0].node.stats().bridge_connections, 2);
+    net.foreign_say(eve, Frame::text("hi"));
+    settle(&mut net, 30);
+    assert!(abroad(&net, eve).contains(&"hi".to_owned()));
+    assert!(troubles(&net).contains(&BridgeTrouble::Loop));
+    for round in 0..5 {
+        net.older_loses_all();
+        say(&mut net, alice, &format!("round {round}"));
+        settle(&mut net, 60);
+    }
+    assert_eq!(net.deliverable(), [], "it comes to rest");
+    net.cut(net.clients[alice].wire.expect("a connection"));
+    settle(&mut net, 15 * 60);
+    assert_eq!(net.older.sessions.len(), 0);
+}
+
 /// Numbers that look random: the same for the same seed (splitmix64).
 struct Draws(u64);
 

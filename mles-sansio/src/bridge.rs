@@ -231,6 +231,9 @@ impl Node {
             bytes.copy_from_slice(&block(index).to_le_bytes());
         }
         self.bridges.made += 1;
+        let known = self.channels.get(key.1);
+        let below = known.is_some_and(|channel| self.is_wanted_below(key.1, channel));
+        let wait = self.config.peering.history_wait;
         let (config, digest_key) = (&self.config, self.bridges.digest_key);
         let keeps_history =
             config.history_limit > 0 && config.history_channel_bytes.min(config.history_bytes) > 0;
@@ -242,6 +245,10 @@ impl Node {
             Ok(mut crossing) => {
                 if !keeps_history {
                     crossing.meet([].into_iter(), &bridge.name, &digest_key);
+                }
+                if below {
+                    // What it has may be on its way, and at the other end already.
+                    crossing.again(now.mono + wait, usize::MAX);
                 }
                 bridge.crossings.insert(key.1, crossing);
                 self.crossing_due(now, key); // It begins with a timeout.

@@ -780,6 +780,44 @@ fn one_node_with_two_bridges() {
     assert_eq!(net.older.sessions.len(), 0);
 }
 
+#[test]
+fn a_root_that_is_back_empty_waits_for_the_history_below() {
+    // B1.2, B1.6: the other server answers at once, the node below has its history on the way.
+    let mut net = Net::new();
+    let seeds = seeds(2);
+    net.add(config(), &seeds[0], 0);
+    net.add(plain(), &seeds[1], 0);
+    net.peers(1, &[0]);
+    let eve = net.foreign_join("eve", "room");
+    let alice = net.join(1, "alice", "room");
+    settle(&mut net, 5);
+    for text in ["a", "b"] {
+        say(&mut net, alice, text);
+    }
+    settle(&mut net, 1);
+    net.foreign_say(eve, Frame::text("c"));
+    settle(&mut net, 60);
+    net.restart(0, &Seed([9; 32]), &[]);
+    for _ in 0..1000 {
+        if let Some((host, dial)) = net.bridge_dials.first().copied() {
+            net.connect_bridge(host, dial, true);
+        } else if let Some((host, peer)) = net.dials().first().copied() {
+            net.connect(host, peer, true);
+        } else if let Some((wire, side)) = net.deliverable().first().copied() {
+            net.deliver(wire, side);
+        } else if let Some(host) = net.due().first().copied() {
+            net.event(host, mles_sansio::Event::Timeout);
+        } else {
+            net.advance(Duration::from_secs(60));
+        }
+    }
+    settle(&mut net, 60);
+    assert_eq!(abroad(&net, eve), ["a", "b"]);
+    let heard = received(&net, alice);
+    assert_eq!(heard.iter().filter(|text| *text == "c").count(), 1);
+    assert!(!heard.contains(&"a".to_owned()));
+}
+
 /// Numbers that look random: the same for the same seed (splitmix64).
 struct Draws(u64);
 

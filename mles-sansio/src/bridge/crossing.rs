@@ -101,7 +101,7 @@ impl Crossing {
         self.client.longest_in_doubt()
     }
 
-    /// The other end has refused the connection for good: it is tried again all the same.
+    /// It is tried at that time, and not before, also if the other end has refused it for good.
     pub(super) fn again(&mut self, at: Instant, too_long: usize) {
         self.client.go_on(at, too_long);
     }

@@ -974,3 +974,71 @@ fn whatever_breaks_in_a_network() {
         assert_eq!(of("alice", abroad(&net, eve)), said[0], "seed {seed}");
     }
 }
+
+#[test]
+fn whatever_restarts() {
+    // Nodes come back empty, with and without a node above, in the middle of everything. It comes to rest, and
+    // then the bridge works as ever.
+    for seed in 0..200 {
+        let mut draws = Draws(seed);
+        let mut net = Net::new();
+        let seeds = seeds(2);
+        net.add(plain(), &seeds[0], 0);
+        net.add(config(), &seeds[1], 0);
+        net.peers(1, &[0]);
+        let eve = net.foreign_join("eve", "room");
+        let mut clients = Vec::new();
+        for number in 0..80 {
+            match draws.below(12) {
+                0 => clients.push(net.join(draws.below(2) as usize, "alice", "room")),
+                1 | 2 if !clients.is_empty() => {
+                    let client = clients[draws.below(clients.len() as u64) as usize];
+                    say(&mut net, client, &format!("text {}", number % 7));
+                }
+                3 | 4 => net.foreign_say(eve, Frame::text(format!("text {}", number % 7))),
+                5 => net.older_closes_all(CODES[draws.below(6) as usize]),
+                6 if draws.below(3) == 0 => {
+                    let host = draws.below(2) as usize;
+                    net.bridge_dials.retain(|(of, _)| *of != host);
+                    let peers: &[usize] = if host == 1 { &[0] } else { &[] };
+                    net.restart(host, &Seed([100 + number as u8; 32]), peers);
+                }
+                7 => {
+                    let at = draws.below(net.wires.len() as u64 + 1) as usize;
+                    if let Some(wire) = net.wires.keys().nth(at).copied() {
+                        net.cut(wire);
+                    }
+                }
+                8 => settle(&mut net, [1, 20, 300][draws.below(3) as usize]),
+                9 => {
+                    if let Some((host, dial)) = net.bridge_dials.first().copied() {
+                        net.connect_bridge(host, dial, draws.below(2) == 0);
+                    }
+                }
+                _ => {
+                    for _ in 0..draws.below(9) {
+                        let ready = net.deliverable();
+                        if ready.is_empty() {
+                            break;
+                        }
+                        let (wire, side) = ready[draws.below(ready.len() as u64) as usize];
+                        net.deliver(wire, side);
+                    }
+                    while let Some(host) = net.due().first().copied() {
+                        net.event(host, mles_sansio::Event::Timeout);
+                    }
+                }
+            }
+        }
+        let bob = net.join(1, "bob", "room");
+        settle(&mut net, 15 * 60);
+        say(&mut net, bob, "from here");
+        net.foreign_say(eve, Frame::text("from there"));
+        settle(&mut net, 60);
+        let count =
+            |texts: Vec<String>, text: &str| texts.iter().filter(|it| **it == *text).count();
+        assert_eq!(count(abroad(&net, eve), "from here"), 1, "seed {seed}");
+        assert_eq!(count(received(&net, bob), "from there"), 1, "seed {seed}");
+        assert_eq!(net.older.sessions.len(), 1, "seed {seed}");
+    }
+}

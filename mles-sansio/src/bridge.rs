@@ -206,8 +206,11 @@ impl Node {
                 }
                 None if !ready => {}
                 None if full => {
+                    let first = bridge.crowded.is_empty();
                     bridge.crowded.insert(group);
-                    self.bridge_trouble(key, BridgeTrouble::Channels);
+                    if first {
+                        self.bridge_trouble(key, BridgeTrouble::Channels);
+                    }
                 }
                 None => self.begin_crossing(now, key),
             }

@@ -410,6 +410,13 @@ fn too_many_channels() {
     settle(&mut net, 5);
     assert_eq!(net.older.sessions.len(), 2);
     assert_eq!(troubles(&net), [BridgeTrouble::Channels]);
+    // Nor again when something else was in the way since.
+    net.older_closes_all(4001);
+    settle(&mut net, 1);
+    let _ = net.join(0, "alice", "room 4");
+    settle(&mut net, 1);
+    let expected = [BridgeTrouble::Channels, BridgeTrouble::Refused(4001)];
+    assert_eq!(troubles(&net), expected);
     for client in &clients[..2] {
         let wire = net.clients[*client].wire.expect("a connection");
         net.cut(wire);

@@ -825,6 +825,25 @@ fn a_root_that_is_back_empty_waits_for_the_history_below() {
     assert!(!heard.contains(&"a".to_owned()));
 }
 
+#[test]
+fn a_server_that_remembers_much() {
+    // B1.8: its replays are known although they are longer than what this node keeps.
+    let mut net = net();
+    net.older.limit = Some(3000);
+    let eve = net.foreign_join("eve", "room");
+    let alice = net.join(0, "alice", "room");
+    settle(&mut net, 5);
+    for number in 0..2000 {
+        net.foreign_say(eve, Frame::text(number.to_string()));
+    }
+    settle(&mut net, 5);
+    for _ in 0..3 {
+        net.older_loses_all();
+        settle(&mut net, 60);
+        assert_eq!(received(&net, alice).len(), 2001);
+    }
+}
+
 /// Numbers that look random: the same for the same seed (splitmix64).
 struct Draws(u64);
 

@@ -60,6 +60,7 @@ impl Crossing {
             patient: true,
             queue_messages: QUEUE_MESSAGES,
             queue_bytes: QUEUE_BYTES,
+            remember: REMEMBERED,
             settle: SETTLE,
             ..ClientConfig::new(uid, channel.clone())
         };
@@ -154,6 +155,9 @@ impl Crossing {
 /// Bytes of messages that wait on one channel, or may still be lost with their connection.
 pub(super) const QUEUE_BYTES: usize = 4 << 20;
 pub(super) const QUEUE_MESSAGES: usize = 16_384;
+
+/// Messages of the other end that are recognised when a replay repeats them: more than most servers keep.
+const REMEMBERED: usize = 4096;
 
 /// How long a connection has to live after a message was written for it to count as accepted: the runtime
 /// reports one as lost whose bytes are not acknowledged in that time.

@@ -23,6 +23,8 @@ CHANNELS, INTEREST = CORE + "peering/channels.rs", CORE + "peering/interest.rs"
 SEEN, SEEK, LINK = CORE + "peering/seen.rs", CORE + "peering/seek.rs", CORE + "peering/link.rs"
 HANDSHAKE = CORE + "peering/handshake.rs"
 CHANNEL, NODE, JOIN = CORE + "channel.rs", CORE + "node.rs", CORE + "join.rs"
+BRIDGE, CROSSING = CORE + "bridge.rs", CORE + "bridge/crossing.rs"
+CATCHING_UP, REPEATS = CORE + "bridge/catching_up.rs", CORE + "bridge/repeats.rs"
 
 CASES = "200"
 
@@ -128,6 +130,24 @@ FAULTS = [
      "if !handshake.probe {", "if true {", "links"),
     ("a node whose numbers run out goes on (S1.4)", NODE,
      "self.renew(now);", "", "rejects_links"),
+    ("a bridge takes channels that are not synchronised (B1.2)", BRIDGE,
+     "None if !ready => {}", "None if false && !ready => {}", "bridges"),
+    ("channels that wait for room at a bridge wait for ever (B1.2)", BRIDGE,
+     "self.bridges.awake.extend(bridge.crowded.pop_first());", "bridge.crowded.pop_first();", "bridges"),
+    ("what comes over a bridge goes back (B1.4)", BRIDGE,
+     "if from == Some(key.0) || bridge.name == entry.uid {", "if false {", "bridges"),
+    ("what comes from a server by another node goes back by a bridge (B1.5)", BRIDGE,
+     "|| bridge.name == entry.uid {", "{", "bridges"),
+    ("a bridge's server has none of what is here (B1.6)", CROSSING,
+     "Stage::CatchingUp(here) => here.knows(digest),", "Stage::CatchingUp(_) => false,", "bridges"),
+    ("all of a history goes over a bridge (B1.7)", CATCHING_UP,
+     "skip(self.shared)", "skip(0 * self.shared)", "bridges"),
+    ("an announcement shows where histories meet (B1.7)", CATCHING_UP,
+     "if !self.here[at].announces {", "if true {", "bridges"),
+    ("what goes round a bridge is not noticed (B1.9)", REPEATS,
+     "*count > OFTEN", "*count > OFTEN << 20", "bridges"),
+    ("a bridge sends what is too long again (B1.10)", BRIDGE,
+     "bridge.too_long = bridge.too_long.min(longest);", "let _ = longest;", "bridges"),
 ]
 
 

@@ -5,7 +5,7 @@
 //! replays and sends again what was lost, and what the node's history has to do with that server's. This file
 //! has what is common to them: who is wanted, connections, and what goes to and fro.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::Hasher;
@@ -61,7 +61,11 @@ struct Bridge {
     /// Channels that are wanted, and there is no room for them.
     crowded: BTreeSet<GroupId>,
     dialing: usize,
+    /// Channels that wait for one of those dials to be over.
+    line: VecDeque<GroupId>,
     open: usize,
+    /// Messages that are as long as this are too long for it, as far as is known (B1.10).
+    too_long: usize,
     /// What was in the way when it was last told of.
     trouble: Option<BridgeTrouble>,
 }
@@ -73,7 +77,9 @@ impl Bridges {
             crossings: BTreeMap::new(),
             crowded: BTreeSet::new(),
             dialing: 0,
+            line: VecDeque::new(),
             open: 0,
+            too_long: usize::MAX,
             trouble: None,
         };
         let mut digest_key = [0; 16];
@@ -136,6 +142,8 @@ impl Bridges {
             let dialing = crossings().filter(|(_, it)| it.dialing.is_some()).count();
             assert_eq!(dialing, bridge.dialing, "invariant 11: dials");
             for (group, crossing) in crossings() {
+                let waits = crossing.in_line;
+                assert!(!waits || bridge.line.contains(group), "invariant 11: line");
                 let Some((conn, _)) = crossing.conn else {
                     continue;
                 };
@@ -198,11 +206,15 @@ impl Node {
                 }
                 None if !ready => {}
                 None if full => {
+                    let first = bridge.crowded.is_empty();
                     bridge.crowded.insert(group);
-                    self.bridge_trouble(key, BridgeTrouble::Channels);
+                    if first {
+                        self.bridge_trouble(key, BridgeTrouble::Channels);
+                    }
                 }
                 None => self.begin_crossing(now, key),
             }
+            self.wake_crowded(key.0);
         }
     }
 
@@ -222,12 +234,25 @@ impl Node {
             bytes.copy_from_slice(&block(index).to_le_bytes());
         }
         self.bridges.made += 1;
-        let crossing = Crossing::new(self.uid, &channel, self.config.key.as_ref(), &Seed(seed));
+        let known = self.channels.get(key.1);
+        let below = known.is_some_and(|channel| self.is_wanted_below(key.1, channel));
+        let wait = self.config.peering.history_wait;
+        let (config, digest_key) = (&self.config, self.bridges.digest_key);
+        let keeps_history =
+            config.history_limit > 0 && config.history_channel_bytes.min(config.history_bytes) > 0;
+        let crossing = Crossing::new(self.uid, &channel, config.key.as_ref(), &Seed(seed));
         let Some(bridge) = self.bridges.get(key) else {
             return;
         };
         match crossing {
-            Ok(crossing) => {
+            Ok(mut crossing) => {
+                if !keeps_history {
+                    crossing.meet([].into_iter(), &bridge.name, &digest_key);
+                }
+                if below {
+                    // What it has may be on its way, and at the other end already.
+                    crossing.again(now.mono + wait, usize::MAX);
+                }
                 bridge.crossings.insert(key.1, crossing);
                 self.crossing_due(now, key); // It begins with a timeout.
             }
@@ -247,7 +272,6 @@ impl Node {
             return;
         };
         bridge.dialing -= usize::from(crossing.dialing.is_some());
-        let next = bridge.crowded.pop_first();
         if let Some(at) = crossing.armed {
             self.timers.disarm(at, Timer::Bridge(key.0, key.1));
         }
@@ -258,8 +282,18 @@ impl Node {
             self.emit(Action::Close { conn, why });
         }
         self.channels.update(key.1, |channel| channel.bridges -= 1);
-        self.bridges.awake.extend(next);
         self.arm_expiry(now);
+        self.wake_crowded(key.0);
+        self.dial_next(key.0);
+    }
+
+    /// If there is room, the next channel that waits for it is looked at; when it does not take it, the one behind.
+    fn wake_crowded(&mut self, bridge: BridgeId) {
+        let most = self.config.bridge_channels;
+        let bridge = self.bridges.all.get_mut(bridge.0 as usize);
+        if let Some(bridge) = bridge.filter(|it| it.crossings.len() < most) {
+            self.bridges.awake.extend(bridge.crowded.pop_first());
+        }
     }
 
     /// All bridges are given up: the server stops.
@@ -288,17 +322,29 @@ impl Node {
             }
             crossing.unwanted = Some(now.mono + DONE_PAUSE);
         }
-        if crossing.retry.is_some_and(|at| at <= now.mono) {
-            self.end_crossing(now, key);
-            return self.bridges.look(key.1);
-        }
         let dials = crossing.conn.is_none() && crossing.dialing.is_none();
         if dials && crowded && crossing.client_is_due(now.mono) {
-            crossing.hold = Some(now.mono + DIAL_PAUSE);
+            if !crossing.in_line {
+                crossing.in_line = true;
+                bridge.line.push_back(key.1);
+            }
             return self.arm_crossing(key);
         }
-        crossing.hold = None;
+        crossing.in_line = false;
         self.advance(now, key, ClientEvent::Timeout);
+    }
+
+    /// A dial is over: the first in line is due at once.
+    fn dial_next(&mut self, id: BridgeId) {
+        while let Some(bridge) = self.bridges.all.get_mut(id.0 as usize)
+            && let Some(group) = bridge.line.pop_front()
+        {
+            if let Some(crossing) = bridge.crossings.get_mut(&group)
+                && core::mem::take(&mut crossing.in_line)
+            {
+                return self.arm_crossing((id, group));
+            }
+        }
     }
 
     fn arm_crossing(&mut self, key: Key) {
@@ -371,6 +417,7 @@ impl Node {
         }
         crossing.dialing = None;
         bridge.dialing -= 1;
+        self.dial_next(key.0);
         Some((key, conn))
     }
 
@@ -440,13 +487,20 @@ impl Node {
                 continue;
             };
             match crossing.wait(&entry.frame) {
-                Waits::No => {
-                    let frame = entry.frame.clone();
-                    self.advance(now, key, ClientEvent::Send { frame });
-                }
+                Waits::No => self.bridge_send(now, key, entry.frame.clone()),
                 Waits::Yes => {}
                 Waits::Lost => self.stats.bridge_dropped += 1,
             }
+        }
+    }
+
+    /// A message goes across, if it is not too long for the other end.
+    fn bridge_send(&mut self, now: Now, key: Key, frame: Frame) {
+        match self.bridges.get(key) {
+            Some(bridge) if frame.payload.len() < bridge.too_long => {
+                self.advance(now, key, ClientEvent::Send { frame });
+            }
+            Some(_) | None => self.stats.bridge_dropped += 1,
         }
     }
 
@@ -506,6 +560,7 @@ impl Node {
             && crossing.dialing.take().is_some()
         {
             bridge.dialing -= 1;
+            self.dial_next(key.0);
             self.bridge_trouble(key, BridgeTrouble::Dial(DialFault::Unreachable));
         }
     }
@@ -516,12 +571,18 @@ impl Node {
                 let crossing = self.bridges.crossing(key);
                 let frames = crossing.map(Crossing::caught_up).unwrap_or_default();
                 for frame in frames {
-                    self.advance(now, key, ClientEvent::Send { frame });
+                    self.bridge_send(now, key, frame);
                 }
             }
             ClientNotice::Ended(end) => {
-                if let Some(crossing) = self.bridges.crossing(key) {
-                    crossing.retry = Some(now.mono + REFUSED_PAUSE);
+                if let Some(bridge) = self.bridges.get(key)
+                    && let Some(crossing) = bridge.crossings.get_mut(&key.1)
+                {
+                    let longest = crossing.longest_in_doubt().filter(|it| *it > 0);
+                    if let (End::Refused { code: 1009 }, Some(longest)) = (end, longest) {
+                        bridge.too_long = bridge.too_long.min(longest);
+                    }
+                    crossing.again(now.mono + REFUSED_PAUSE, bridge.too_long);
                 }
                 if let End::Refused { code } = end {
                     self.bridge_trouble(key, BridgeTrouble::Refused(code));
@@ -588,9 +649,8 @@ fn digest(key: &[u8; 16], frame: &Frame) -> u64 {
     hasher.finish()
 }
 
-/// Dials of one bridge that are under way at once; the pause of one more.
+/// Dials of one bridge that are under way at once.
 const DIALS_MAX: usize = 4;
-const DIAL_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long one that nobody wants any more is given to get rid of what it has, each time.
 const DONE_PAUSE: Duration = Duration::from_secs(1);

@@ -108,7 +108,8 @@ pub use vocabulary::{
     Goodbye, Refusal,
 };
 
-use queue::{Queue, cost};
+use queue::Queue;
+pub(crate) use queue::cost;
 use session::Session;
 use trace::Trace;
 
@@ -144,6 +145,8 @@ pub struct Client {
     finishing: bool,
     /// Closes for the sake of an answer that did not bring it.
     unanswered: u32,
+    /// Messages that are as long as this are left out.
+    too_long: usize,
     out: VecDeque<ClientAction>,
 }
 
@@ -194,6 +197,7 @@ impl Client {
             waiting: false,
             finishing: false,
             unanswered: 0,
+            too_long: usize::MAX,
             out: VecDeque::new(),
         })
     }
@@ -258,6 +262,20 @@ impl Client {
     #[must_use]
     pub fn unconfirmed(&self) -> u64 {
         self.queue.len() as u64
+    }
+
+    /// One that the server has refused goes on at that time, without messages that are as long as this.
+    pub(crate) fn go_on(&mut self, at: Instant, too_long: usize) {
+        self.state = State::AwaitRetry { at };
+        self.too_long = too_long;
+    }
+
+    /// The longest payload that was handed out and is not known to be accepted.
+    pub(crate) fn longest_in_doubt(&self) -> Option<usize> {
+        let in_doubt = self.queue.first()..self.own.end();
+        let frames = in_doubt.filter_map(|number| self.queue.get(number));
+        let lengths = frames.map(|frame| frame.payload.len());
+        lengths.filter(|length| *length < self.too_long).max()
     }
 
     /// Own messages that are known to be accepted, or are taken for it.

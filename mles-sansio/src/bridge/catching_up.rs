@@ -3,10 +3,12 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-use super::crossing::QUEUE_BYTES;
+use super::crossing::{QUEUE_BYTES, QUEUE_MESSAGES};
 use super::digest;
+use crate::client::cost;
 use crate::event::{Entry, Name};
 use crate::frame::Frame;
+use crate::header;
 
 /// This node's history when the connection opened, while the other's is coming.
 #[derive(Clone, Debug)]
@@ -23,26 +25,37 @@ pub(super) struct CatchingUp {
 
 #[derive(Clone, Debug)]
 struct Known {
-    frame: Frame,
-    /// Whether it may go across: it has not come from there, nor is it there.
-    goes: bool,
+    /// If it may go across: it has not come from there, nor is it there, and there is room for it.
+    goes: Option<Frame>,
+    /// An announcement: an equal one may be of an earlier join, so that it shows nothing of what is older.
+    announces: bool,
 }
 
 impl CatchingUp {
     pub(super) fn new<'a>(
         history: impl Iterator<Item = &'a Entry>,
+        channel: &Name,
         bridge: &Name,
         digest_key: &[u8; 16],
     ) -> Self {
-        let known = |entry: &Entry| Known {
-            frame: entry.frame.clone(),
-            goes: entry.uid != *bridge,
-        };
-        let here: Vec<Known> = history.map(known).collect();
         let mut by_digest: BTreeMap<u64, VecDeque<usize>> = BTreeMap::new();
-        for (known, at) in here.iter().zip(0..) {
-            let digest = digest(digest_key, &known.frame);
+        let mut here = Vec::new();
+        for (entry, at) in history.zip(0..) {
+            let digest = digest(digest_key, &entry.frame);
             by_digest.entry(digest).or_default().push_back(at);
+            here.push(Known {
+                goes: (entry.uid != *bridge).then(|| entry.frame.clone()),
+                announces: header::announces(&entry.frame, &entry.uid, channel),
+            });
+        }
+        // The history may hold more than may wait: the newest of it.
+        let mut bytes = 0;
+        for known in here.iter_mut().rev() {
+            let with = bytes + known.goes.as_ref().map_or(0, cost);
+            match with <= QUEUE_BYTES {
+                true => bytes = with,
+                false => known.goes = None,
+            }
         }
         Self {
             here,
@@ -55,20 +68,26 @@ impl CatchingUp {
 
     /// Whether what came is known here: each message as often as it is.
     pub(super) fn knows(&mut self, digest: u64) -> bool {
-        let places = self.by_digest.get_mut(&digest);
-        let Some(at) = places.and_then(VecDeque::pop_front) else {
+        let Some(places) = self.by_digest.get_mut(&digest) else {
             return false;
         };
-        self.here[at].goes = false;
-        self.shared = self.shared.max(at + 1);
+        // Of equal ones it is that which goes on from the newest shared one, if there is such a one.
+        let next = places.partition_point(|at| *at < self.shared);
+        let at = places.remove(next).or_else(|| places.pop_front());
+        let Some(at) = at else { return false };
+        self.here[at].goes = None;
+        if !self.here[at].announces {
+            self.shared = self.shared.max(at + 1);
+        }
         true
     }
 
     /// Keeps what was accepted meanwhile, if there is room.
     pub(super) fn wait(&mut self, frame: &Frame) -> bool {
-        let fits = self.bytes + frame.payload.len() <= QUEUE_BYTES;
+        let bytes = self.bytes + cost(frame);
+        let fits = bytes <= QUEUE_BYTES && self.since.len() < QUEUE_MESSAGES;
         if fits {
-            self.bytes += frame.payload.len();
+            self.bytes = bytes;
             self.since.push(frame.clone());
         }
         fits
@@ -78,7 +97,7 @@ impl CatchingUp {
     /// the other end has had, and lost from its history.
     pub(super) fn missing(self) -> Vec<Frame> {
         let newer = self.here.into_iter().skip(self.shared);
-        let missing = newer.filter(|known| known.goes).map(|known| known.frame);
-        missing.chain(self.since).collect()
+        let newer = newer.filter_map(|known| known.goes);
+        newer.chain(self.since).collect()
     }
 }

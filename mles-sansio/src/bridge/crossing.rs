@@ -23,10 +23,8 @@ pub(super) struct Crossing {
     pub(super) repeats: Repeats,
     /// Nobody wants the channel any more: until then it lingers (B1.2).
     pub(super) unwanted: Option<Instant>,
-    /// The client has ended; then there is to be a new one (B1.10).
-    pub(super) retry: Option<Instant>,
-    /// Too many dials are under way: it waits until then.
-    pub(super) hold: Option<Instant>,
+    /// Too many dials are under way: it is in line.
+    pub(super) in_line: bool,
     pub(super) armed: Option<Instant>,
 }
 
@@ -60,7 +58,9 @@ impl Crossing {
         let config = ClientConfig {
             key: key.cloned(),
             patient: true,
+            queue_messages: QUEUE_MESSAGES,
             queue_bytes: QUEUE_BYTES,
+            remember: REMEMBERED,
             settle: SETTLE,
             ..ClientConfig::new(uid, channel.clone())
         };
@@ -71,8 +71,7 @@ impl Crossing {
             stage: Stage::Apart,
             repeats: Repeats::default(),
             unwanted: None,
-            retry: None,
-            hold: None,
+            in_line: false,
             armed: None,
         })
     }
@@ -84,9 +83,8 @@ impl Crossing {
 
     /// When something is to be done.
     pub(super) fn due(&self) -> Option<Instant> {
-        let client = self.hold.or_else(|| self.client.next_timeout());
-        let all = [client, self.unwanted, self.retry];
-        all.into_iter().flatten().min()
+        let client = self.client.next_timeout().filter(|_| !self.in_line);
+        [client, self.unwanted].into_iter().flatten().min()
     }
 
     pub(super) fn client_is_due(&self, now: Instant) -> bool {
@@ -95,7 +93,18 @@ impl Crossing {
 
     /// Whether nothing is left that a connection could bring across.
     pub(super) fn is_done(&self) -> bool {
-        self.conn.is_none() || self.client.unconfirmed() == 0
+        let catching_up = matches!(self.stage, Stage::CatchingUp(_));
+        self.conn.is_none() || !catching_up && self.client.unconfirmed() == 0
+    }
+
+    /// How long a message is that the other end may have found too long.
+    pub(super) fn longest_in_doubt(&self) -> Option<usize> {
+        self.client.longest_in_doubt()
+    }
+
+    /// It is tried at that time, and not before, also if the other end has refused it for good.
+    pub(super) fn again(&mut self, at: Instant, too_long: usize) {
+        self.client.go_on(at, too_long);
     }
 
     /// The first connection stands: what the history has now is compared with what comes.
@@ -106,7 +115,8 @@ impl Crossing {
         digest_key: &[u8; 16],
     ) {
         if let Stage::Apart = self.stage {
-            let here = CatchingUp::new(history, bridge, digest_key);
+            let channel = &self.client.config().channel;
+            let here = CatchingUp::new(history, channel, bridge, digest_key);
             self.stage = Stage::CatchingUp(here);
         }
     }
@@ -144,6 +154,10 @@ impl Crossing {
 
 /// Bytes of messages that wait on one channel, or may still be lost with their connection.
 pub(super) const QUEUE_BYTES: usize = 4 << 20;
+pub(super) const QUEUE_MESSAGES: usize = 16_384;
+
+/// Messages of the other end that are recognised when a replay repeats them: more than most servers keep.
+const REMEMBERED: usize = 4096;
 
 /// How long a connection has to live after a message was written for it to count as accepted: the runtime
 /// reports one as lost whose bytes are not acknowledged in that time.

@@ -7,7 +7,8 @@ use super::queue::cost;
 use super::replay::Replay;
 use super::trace::{Item, Trace};
 use super::{
-    Age, Client, ClientAction, ClientConfig, ClientNotice, Delivery, Goodbye, State, digest,
+    Age, Client, ClientAction, ClientConfig, ClientNotice, Delivery, Goodbye, Refusal, State,
+    digest,
 };
 use crate::event::ConnId;
 use crate::frame::Frame;
@@ -248,14 +249,13 @@ impl Client {
             return;
         }
         let conn = session.conn;
-        let (mut frames, mut bytes) = (0, 0);
+        let (mut frames, mut bytes, mut left_out) = (0, 0, false);
         let most = self.config.remember + self.config.queue_messages;
         while frames < BATCH_FRAMES
             && bytes < BATCH_BYTES
             && let Some(frame) = self.queue.get(session.handed)
         {
-            frames += 1;
-            bytes += cost(frame);
+            let goes = frame.payload.len() < self.too_long;
             let frame = frame.clone();
             if session.handed == self.own.end() {
                 let item = Item {
@@ -265,9 +265,23 @@ impl Client {
                 };
                 self.own.push(item, most);
             }
+            if goes {
+                frames += 1;
+                bytes += cost(&frame);
+                session.writing = true;
+                self.out.push_back(ClientAction::Send { conn, frame });
+            } else if let Some(item) = self.own.get_mut(session.handed)
+                && !core::mem::replace(&mut item.fleeting, true)
+            {
+                // A replay does not have it.
+                let why = Refusal::TooBig;
+                self.out.push_back(ClientAction::Refused { frame, why });
+            }
+            left_out |= !goes;
             session.handed += 1;
-            session.writing = true;
-            self.out.push_back(ClientAction::Send { conn, frame });
+        }
+        if left_out && frames == 0 {
+            session.written.push_back((session.handed, now)); // It counts as sent.
         }
         let full = self.waiting && self.config.checkpoint && self.unanswered < 2;
         // A replay that may prove something is waited for.

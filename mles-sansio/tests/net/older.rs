@@ -16,6 +16,8 @@ pub(crate) struct Older {
     pub(crate) limit: Option<usize>,
     /// It closes whoever sends a header, with this code.
     pub(crate) refuses: Option<u16>,
+    /// It closes whoever sends a longer message, with 1009.
+    pub(crate) largest: Option<usize>,
     next: u64,
 }
 
@@ -82,10 +84,26 @@ impl Net {
         }
     }
 
+    /// It closes all connections; what is on its way to it is lost.
+    pub(crate) fn older_closes_all(&mut self, code: u16) {
+        for id in std::mem::take(&mut self.older.sessions).into_keys() {
+            self.older_sends(id, [Packet::Close(code)]);
+        }
+    }
+
     /// Something comes to the older server.
     pub(super) fn older_hears(&mut self, id: u64, packet: Packet) {
         match packet {
             Packet::Frame(frame) => match self.older.sessions.get(&id) {
+                Some(Some(_))
+                    if self
+                        .older
+                        .largest
+                        .is_some_and(|it| frame.payload.len() > it) =>
+                {
+                    self.older.sessions.remove(&id);
+                    self.older_sends(id, [Packet::Close(1009)]);
+                }
                 Some(Some(channel)) => {
                     let channel = channel.clone();
                     self.older_accepts(&channel, &frame, Some(id), None);

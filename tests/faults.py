@@ -23,7 +23,8 @@ CHANNELS, INTEREST = CORE + "peering/channels.rs", CORE + "peering/interest.rs"
 SEEN, SEEK, LINK = CORE + "peering/seen.rs", CORE + "peering/seek.rs", CORE + "peering/link.rs"
 HANDSHAKE = CORE + "peering/handshake.rs"
 CHANNEL, NODE, JOIN = CORE + "channel.rs", CORE + "node.rs", CORE + "join.rs"
-BRIDGE, CROSSING = CORE + "bridge.rs", CORE + "bridge/crossing.rs"
+BRIDGED, CROSSING = CORE + "bridge/wanted.rs", CORE + "bridge/crossing.rs"
+ACROSS = CORE + "bridge/messages.rs"
 CATCHING_UP, REPEATS = CORE + "bridge/catching_up.rs", CORE + "bridge/repeats.rs"
 
 CASES = "200"
@@ -130,13 +131,13 @@ FAULTS = [
      "if !handshake.probe {", "if true {", "links"),
     ("a node whose numbers run out goes on (S1.4)", NODE,
      "self.renew(now);", "", "rejects_links"),
-    ("a bridge takes channels that are not synchronised (B1.2)", BRIDGE,
+    ("a bridge takes channels that are not synchronised (B1.2)", BRIDGED,
      "None if !ready => {}", "None if false && !ready => {}", "bridges"),
-    ("channels that wait for room at a bridge wait for ever (B1.2)", BRIDGE,
+    ("channels that wait for room at a bridge wait for ever (B1.2)", BRIDGED,
      "self.bridges.awake.extend(bridge.crowded.pop_first());", "bridge.crowded.pop_first();", "bridges"),
-    ("what comes over a bridge goes back (B1.4)", BRIDGE,
+    ("what comes over a bridge goes back (B1.4)", ACROSS,
      "if from == Some(key.0) || bridge.name == entry.uid {", "if false {", "bridges"),
-    ("what comes from a server by another node goes back by a bridge (B1.5)", BRIDGE,
+    ("what comes from a server by another node goes back by a bridge (B1.5)", ACROSS,
      "|| bridge.name == entry.uid {", "{", "bridges"),
     ("a bridge's server has none of what is here (B1.6)", CROSSING,
      "Stage::CatchingUp(here) => here.knows(digest),", "Stage::CatchingUp(_) => false,", "bridges"),
@@ -146,7 +147,7 @@ FAULTS = [
      "if !self.here[at].announces {", "if true {", "bridges"),
     ("what goes round a bridge is not noticed (B1.9)", REPEATS,
      "*count > OFTEN", "*count > OFTEN << 20", "bridges"),
-    ("a bridge sends what is too long again (B1.10)", BRIDGE,
+    ("a bridge sends what is too long again (B1.10)", ACROSS,
      "bridge.too_long = bridge.too_long.min(longest);", "let _ = longest;", "bridges"),
 ]
 

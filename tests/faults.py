@@ -152,13 +152,13 @@ FAULTS = [
 ]
 
 
-def run(folder, target, test):
+def run(folder, target, test, patience=120):
     command = ["cargo", "test", "-q", "--offline", "-p", "mles-sansio", "--test", test]
     env = dict(os.environ, CARGO_TARGET_DIR=target, PROPTEST_CASES=CASES,
                PROPTEST_MAX_SHRINK_ITERS="0", RUST_BACKTRACE="0", CARGO_PROFILE_DEV_DEBUG="0")
     try:
         done = subprocess.run(command, cwd=folder, env=env, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, timeout=120)
+                              stderr=subprocess.STDOUT, text=True, timeout=patience)
     except subprocess.TimeoutExpired:
         return "noticed", "it never ends"
     if done.returncode == 0:
@@ -182,7 +182,7 @@ def main():
     bad = 0
     try:
         for test in sorted({fault[4] for fault in chosen}):
-            outcome, said = run(folder, target, test)
+            outcome, said = run(folder, target, test, 600)  # With everything to be built.
             if outcome != "survived":
                 sys.exit(f"{test} fails without any fault: {outcome} {said}")
         for name, path, text, instead, test in chosen:

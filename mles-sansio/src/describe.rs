@@ -179,6 +179,8 @@ impl fmt::Display for Notice {
             Self::Bridged { bridge } => write!(f, "{bridge} stands"),
             Self::Unbridged { bridge } => write!(f, "{bridge} is down"),
             Self::BridgeTrouble { bridge, trouble } => write!(f, "{bridge}: {trouble}"),
+            Self::Root { root, hops: 0 } => write!(f, "root is {root}, this node"),
+            Self::Root { root, hops: 1 } => write!(f, "root is {root}, 1 link away"),
             Self::Root { root, hops } => write!(f, "root is {root}, {hops} links away"),
             Self::NotRestored { reason } => write!(f, "entry not restored: {reason}"),
             Self::Breach { rule } => write!(f, "runtime broke the contract: {rule}"),

@@ -158,7 +158,11 @@ fn start(config: &Arc<Config>) -> Result<(), String> {
         },
         &Seed(seed),
     );
-    tracing::debug!("node {}", node.uid());
+    match config.peering.is_on() {
+        // It is what other servers call this one in their logs.
+        true => tracing::info!("this is node {}", node.uid()),
+        false => tracing::debug!("this is node {}", node.uid()),
+    }
     server::run(
         config,
         &descriptors,

@@ -216,7 +216,7 @@ fn root(lines: &[String]) -> Option<&str> {
     let mut told = lines.iter().rev();
     let (_, told) = told.find_map(|line| line.split_once("root is "))?;
     let (root, hops) = told.split_once(", ")?;
-    (!hops.starts_with("0 ")).then_some(root)
+    (!hops.starts_with("this ")).then_some(root)
 }
 
 const LINKED: &str = "linked to peer";

@@ -12,6 +12,7 @@ mod log;
 pub mod metrics;
 pub mod peers_list;
 pub mod tls;
+pub mod trust;
 pub mod websocket;
 
 #[cfg(test)]

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use runtime_common::config::{NamedFile, Peering};
 use runtime_common::tls;
-use runtime_smol::client::Trust;
-use runtime_smol::client::way::client_config;
+use runtime_common::trust::{Trust, client_config};
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 

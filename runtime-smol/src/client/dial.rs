@@ -13,13 +13,13 @@ use async_tungstenite::{WebSocketStream, client_async_with_config};
 use futures_rustls::TlsConnector;
 use futures_rustls::client::TlsStream;
 use runtime_common::address::Address;
+use runtime_common::trust::{self, Trust};
 use rustls::ClientConfig;
 use smol::Async;
 use smol::io::{AsyncRead, AsyncWrite};
 use socket2::{SockRef, TcpKeepalive};
 
 use super::cork::{Cork, Corked};
-use super::trust::{self, Trust};
 
 pub(crate) type Stream = Corked<TlsStream<Async<TcpStream>>>;
 
@@ -55,7 +55,7 @@ impl Dialer {
             .max_frame_size(Some(max_message))
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0);
-        let way = Way::new(address, trust.client_config(OPTIONS)?, OPTIONS);
+        let way = Way::new(address, trust::client_config(trust, OPTIONS)?, OPTIONS);
         Ok(Self { way, limits })
     }
 

@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod peers_list;
 pub mod tls;
 pub mod trust;
+pub mod trusting;
 pub mod websocket;
 
 #[cfg(test)]

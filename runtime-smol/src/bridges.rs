@@ -10,12 +10,12 @@ use mles_sansio::{BridgeId, BridgeTrouble, DialFault, DialId, Event, Notice, Rol
 use runtime_common::address::Address;
 use runtime_common::config::Peering;
 use runtime_common::http::Upgrade;
+use runtime_common::trusting::{Authorities, Trusting};
 use runtime_smol::client::way::Way;
 
 use crate::dialing::{self, Dialed};
 use crate::door::Door;
 use crate::driver::within;
-use crate::trusting::{Authorities, Trusting};
 use crate::worker::Worker;
 
 /// On the node's thread.
@@ -84,7 +84,7 @@ impl Bridges {
 
     async fn open(&self, bridge: BridgeId) -> Result<Dialed, (DialFault, String)> {
         let address = &self.addresses[bridge.0 as usize];
-        let tls = self.trusting.tls_now(Authorities::Too, OPTIONS).await;
+        let tls = dialing::tls_now(&self.trusting, Authorities::Too, OPTIONS).await;
         let tls = tls.map_err(|error| (DialFault::Untrusted, error))?;
         let way = Way::new(address.clone(), tls, OPTIONS);
         let upgrade = Upgrade::new(address, None); // B1.3

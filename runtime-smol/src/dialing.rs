@@ -1,6 +1,7 @@
 //! A connection that this server opens, to a peer or over a bridge: TCP, TLS, the upgrade.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -8,7 +9,10 @@ use futures_rustls::client::TlsStream;
 use mles_sansio::{DialFault, Role, Source};
 use runtime_common::http::Upgrade;
 use runtime_common::limits;
+use runtime_common::tls;
+use runtime_common::trusting::{Authorities, Trusting};
 use runtime_smol::client::way::{DialError, Way};
+use rustls::ClientConfig;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use socket2::SockRef;
 
@@ -84,6 +88,22 @@ pub(crate) async fn open(
         source,
     };
     Ok((dialed, nonce))
+}
+
+/// What TLS needs to know for a dial, of the file of certificates as it is now.
+///
+/// # Errors
+/// One line that says what to do: this machine trusts nobody.
+pub(crate) async fn tls_now(
+    trusting: &Trusting,
+    authorities: Authorities,
+    options: &'static str,
+) -> Result<Arc<ClientConfig>, String> {
+    if let Some(file) = trusting.file().cloned() {
+        // Elsewhere: it may be behind a network that has stopped.
+        trusting.take_in(smol::unblock(move || tls::trusted_certificates(&file)).await);
+    }
+    trusting.tls(authorities, options)
 }
 
 /// Time for a connection to another server, all in all.

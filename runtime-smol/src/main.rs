@@ -14,10 +14,10 @@ use runtime_common::certificates::{Certificates, Remark};
 use runtime_common::config::{self, ClientConfig, Config, Exit, LogFormat};
 use runtime_common::limits;
 use runtime_common::local_certificate;
+use runtime_common::trusting::Trusting;
 use server::Others;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
-use trusting::Trusting;
 
 mod bridges;
 mod certificates;
@@ -40,7 +40,6 @@ mod session;
 mod sniff;
 mod socket;
 mod transport;
-mod trusting;
 mod turn;
 mod worker;
 

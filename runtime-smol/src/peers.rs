@@ -12,6 +12,7 @@ use runtime_common::address::Address;
 use runtime_common::config::{NamedFile, Peering};
 use runtime_common::http::Upgrade;
 use runtime_common::peers_list::{self, PeersList, Place};
+use runtime_common::trusting::{Authorities, Trusting};
 use runtime_smol::client::way::Way;
 
 use crate::certificates;
@@ -20,7 +21,6 @@ use crate::door::Door;
 use crate::driver::within;
 use crate::peers_url::PeersUrl;
 use crate::random;
-use crate::trusting::{Authorities, Trusting};
 use crate::worker::Worker;
 
 /// The peers that this server knows, on the node's thread.
@@ -150,7 +150,7 @@ impl Peers {
         let address = self.known.borrow().get(peer.0 as usize).cloned();
         let address = address.ok_or_else(|| unreachable("it is not known".to_owned()))?;
         let dialer = random::nonce().map_err(|error| unreachable(error.to_string()))?;
-        let tls = self.trusting.tls_now(Authorities::Instead, OPTIONS).await;
+        let tls = dialing::tls_now(&self.trusting, Authorities::Instead, OPTIONS).await;
         let tls = tls.map_err(|error| (DialFault::Untrusted, error))?;
         let way = Way::new(address.clone(), tls, OPTIONS);
         let (dialed, nonce) = dialing::open(&way, &Upgrade::new(&address, Some(dialer))).await?;

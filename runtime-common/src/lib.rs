@@ -10,6 +10,7 @@ pub mod limits;
 pub mod local_certificate;
 mod log;
 pub mod metrics;
+pub mod notices;
 pub mod peers_list;
 pub mod tls;
 pub mod trust;

@@ -14,6 +14,7 @@ use runtime_common::certificates::{Certificates, Remark};
 use runtime_common::config::{self, ClientConfig, Config, Exit, LogFormat};
 use runtime_common::limits;
 use runtime_common::local_certificate;
+use runtime_common::notices::Servers;
 use runtime_common::trusting::Trusting;
 use server::Others;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -28,7 +29,6 @@ mod door;
 mod driver;
 mod handover;
 mod io_thread;
-mod links;
 mod listen;
 mod monitor;
 mod peers;
@@ -119,9 +119,11 @@ fn start(config: &Arc<Config>) -> Result<(), String> {
         ..peering::Config::default()
     };
     let trusting = Rc::new(Trusting::new(&config.peering)?);
+    let servers = Rc::new(Servers::new(&config.peering));
     let others = Others {
-        peers: Peers::new(&config.peering, &trusting)?,
-        bridges: Bridges::new(&config.peering, &trusting)?,
+        peers: Peers::new(&config.peering, &trusting, &servers)?,
+        bridges: Bridges::new(&config.peering, &trusting, &servers)?,
+        servers,
     };
     let bound = listen::bind(&config.listen)?;
     let (certificates, remarks) = certificates(config)?;

@@ -14,6 +14,7 @@ use runtime_common::certificates::Certificates;
 use runtime_common::config::Config;
 use runtime_common::http::Health;
 use runtime_common::limits::{Descriptors, Limits};
+use runtime_common::notices::Servers;
 use runtime_common::tls;
 use rustls::ServerConfig;
 use smol::stream::StreamExt;
@@ -24,7 +25,6 @@ use crate::certificates;
 use crate::clock::Clock;
 use crate::door::{self, Door};
 use crate::handover::Handover;
-use crate::links;
 use crate::listen::{self, Bound};
 use crate::monitor::{Monitor, Outlets};
 use crate::peers::Peers;
@@ -43,6 +43,7 @@ struct Server {
 
 /// The servers that this one connects to.
 pub(crate) struct Others {
+    pub(crate) servers: Rc<Servers>,
     pub(crate) peers: Option<Peers>,
     pub(crate) bridges: Option<Bridges>,
 }
@@ -57,7 +58,11 @@ pub(crate) fn run(
     descriptors: &Descriptors,
     certificates: Certificates,
     mut node: Node,
-    Others { peers, bridges }: Others,
+    Others {
+        servers,
+        peers,
+        bridges,
+    }: Others,
     bound: Bound,
     outlets: Outlets,
 ) -> Result<(), String> {
@@ -121,9 +126,7 @@ pub(crate) fn run(
                 (Aside::DialBridge(bridge, dial), _, Some(bridges)) => {
                     bridges.dial(&inner.own, &inner.door, bridge, dial);
                 }
-                (Aside::Notice(notice), peers, _) if links::log(&notice, peers.as_deref()) => {}
-                (Aside::Notice(notice), _, Some(bridges)) if bridges.log(&notice) => {}
-                (Aside::Notice(notice), _, _) => turn::log(&notice),
+                (Aside::Notice(notice), _, _) => servers.log(&notice),
                 (Aside::Dial(_), None, _) | (Aside::DialBridge(..), _, None) => {}
             };
             let clock = Clock::new();

@@ -1,6 +1,7 @@
 //! What the Mles runtimes share: no sockets, threads or executors here.
 
 pub mod address;
+pub mod announcement;
 pub mod certificates;
 pub mod config;
 mod file;
@@ -9,6 +10,7 @@ pub mod http;
 pub mod limits;
 pub mod local_certificate;
 mod log;
+pub mod logging;
 pub mod metrics;
 pub mod notices;
 pub mod peers_list;

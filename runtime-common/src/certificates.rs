@@ -40,6 +40,17 @@ pub enum Remark {
     Warning(String),
 }
 
+/// Logs what there is to say.
+pub fn log(remarks: Vec<Remark>) {
+    for remark in remarks {
+        match remark {
+            Remark::Debug(line) => tracing::debug!("{line}"),
+            Remark::Info(line) => tracing::info!("{line}"),
+            Remark::Warning(line) => tracing::warn!("{line}"),
+        }
+    }
+}
+
 impl Certificates {
     /// Those of these settings: the operator's own, or one made for this machine.
     ///

@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering;
 
 use mles_sansio::{BridgeId, DialFault, DialId, Event, Role};
 use runtime_common::config::Peering;
+use runtime_common::door::Door;
 use runtime_common::http::Upgrade;
 use runtime_common::notices::Servers;
 use runtime_common::trusting::{Authorities, Trusting};
 use runtime_smol::client::way::Way;
 
 use crate::dialing::{self, Dialed};
-use crate::door::Door;
 use crate::driver::within;
 use crate::worker::Worker;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_rustls::client::TlsStream;
 use mles_sansio::{DialFault, Role, Source};
+use runtime_common::door::Door;
 use runtime_common::http::Upgrade;
 use runtime_common::limits;
 use runtime_common::tls;
@@ -16,7 +17,6 @@ use rustls::ClientConfig;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use socket2::SockRef;
 
-use crate::door::Door;
 use crate::driver::{AtLast, TLS_BUFFER, live};
 use crate::io_thread::IoThread;
 use crate::sniff::Sniff;

@@ -15,6 +15,7 @@ use runtime_common::config::{self, ClientConfig, Config, Exit};
 use runtime_common::limits;
 use runtime_common::logging;
 use runtime_common::notices::Servers;
+use runtime_common::random;
 use runtime_common::trusting::Trusting;
 use server::Others;
 
@@ -23,7 +24,6 @@ mod certificates;
 mod clock;
 mod commands;
 mod dialing;
-mod door;
 mod driver;
 mod handover;
 mod io_thread;
@@ -31,7 +31,6 @@ mod listen;
 mod monitor;
 mod peers;
 mod peers_url;
-mod random;
 mod route;
 mod server;
 mod session;
@@ -83,7 +82,7 @@ fn start(config: &Arc<Config>) -> Result<(), String> {
     };
     let bound = listen::bind(&config.listen)?;
     let (certificates, remarks) = Certificates::of(config, SystemTime::now())?;
-    certificates::log(remarks);
+    runtime_common::certificates::log(remarks);
     for name in config::unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
         tracing::warn!("unknown environment variable {name}: see mles --help");
     }

@@ -8,18 +8,18 @@ use std::sync::atomic::Ordering;
 use async_signal::Signals;
 use mles_sansio::{DialFault, Event, Nonces, PeerId, Role};
 use runtime_common::config::{NamedFile, Peering};
+use runtime_common::door::Door;
 use runtime_common::http::Upgrade;
 use runtime_common::notices::Servers;
 use runtime_common::peers_list::{self, PeersList, Place};
+use runtime_common::random;
 use runtime_common::trusting::{Authorities, Trusting};
 use runtime_smol::client::way::Way;
 
 use crate::certificates;
 use crate::dialing::{self, Dialed};
-use crate::door::Door;
 use crate::driver::within;
 use crate::peers_url::PeersUrl;
-use crate::random;
 use crate::worker::Worker;
 
 /// The peers that this server knows, on the node's thread.
@@ -88,7 +88,7 @@ impl Peers {
     ) {
         let mut list = self.list.borrow_mut();
         let (changed, remarks) = list.take_in(place, read, asked);
-        certificates::log(remarks);
+        runtime_common::certificates::log(remarks);
         if changed {
             let peers = self.servers.ids(list.peers());
             worker.io.report(Event::Peers { peers });

@@ -4,6 +4,7 @@ pub mod address;
 pub mod announcement;
 pub mod certificates;
 pub mod config;
+pub mod dial;
 pub mod door;
 mod file;
 pub mod groups;

@@ -52,7 +52,7 @@ pub use runtime_common::trust::Trust;
 /// What the program's server has in common with the client, to dial its peers; no part of the library.
 #[doc(hidden)]
 pub mod way {
-    pub use super::dial::{DialError, Way};
+    pub use super::dial::Way;
 }
 
 use dial::Dialer;

@@ -1,4 +1,4 @@
-//! What the Mles runtimes share: no sockets, threads or executors here.
+//! What the Mles runtimes share: nothing here waits for a socket, and there are no threads or executors.
 
 pub mod address;
 pub mod announcement;
@@ -10,6 +10,7 @@ mod file;
 pub mod groups;
 pub mod http;
 pub mod limits;
+pub mod listening;
 pub mod local_certificate;
 mod log;
 pub mod logging;

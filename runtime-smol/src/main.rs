@@ -13,6 +13,7 @@ use peers::Peers;
 use runtime_common::certificates::Certificates;
 use runtime_common::config::{self, ClientConfig, Config, Exit};
 use runtime_common::limits;
+use runtime_common::listening;
 use runtime_common::logging;
 use runtime_common::notices::Servers;
 use runtime_common::random;
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
         Ok(None) => {}
         Err(exit) => return quit(&exit),
     }
-    let config = match Config::load(std::env::args_os(), &env, &listen::look) {
+    let config = match Config::load(std::env::args_os(), &env, &listening::look) {
         Ok(config) => Arc::new(config),
         Err(exit) => return quit(&exit),
     };

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::config::CertificateFiles;
-use crate::local_certificate::{Origin, RENEWED, local_certificate};
+use crate::config::{CertificateFiles, Config};
+use crate::local_certificate::{Origin, RENEWED, data_directory, host_name, local_certificate};
 use crate::tls::{Identities, Identity, fingerprint, unix};
 
 mod pair;
@@ -40,7 +40,31 @@ pub enum Remark {
     Warning(String),
 }
 
+/// Logs what there is to say.
+pub fn log(remarks: Vec<Remark>) {
+    for remark in remarks {
+        match remark {
+            Remark::Debug(line) => tracing::debug!("{line}"),
+            Remark::Info(line) => tracing::info!("{line}"),
+            Remark::Warning(line) => tracing::warn!("{line}"),
+        }
+    }
+}
+
 impl Certificates {
+    /// Those of these settings: the operator's own, or one made for this machine.
+    ///
+    /// # Errors
+    /// Those of [`Certificates::own`] and [`Certificates::local`].
+    pub fn of(config: &Config, now: SystemTime) -> Result<(Certificates, Vec<Remark>), String> {
+        if config.local_mode() {
+            let directory = data_directory(&|name| std::env::var_os(name));
+            Certificates::local(directory, host_name(), now)
+        } else {
+            Certificates::own(&config.certificates, now)
+        }
+    }
+
     /// The operator's own, the default first.
     ///
     /// # Errors

@@ -237,6 +237,31 @@ impl Config {
         })
     }
 
+    /// What the node needs to know of it; this reads the keys.
+    ///
+    /// # Errors
+    /// A key can't be read; one line that says what to do.
+    pub fn node(&self) -> Result<mles_sansio::Config, String> {
+        Ok(mles_sansio::Config {
+            key: self.key.read()?,
+            history_limit: self.limit as usize,
+            history_channel_bytes: self.history_channel_bytes,
+            history_bytes: self.history_bytes,
+            header_timeout: self.header_timeout,
+            ping_interval: self.ping_interval,
+            probe_timeout: self.probe_timeout,
+            replay_timeout: self.replay_timeout,
+            peering: mles_sansio::peering::Config {
+                key: self.peering.key.read()?,
+                open: self.peering.open,
+                max_payload: self.max_message as u64,
+                ..mles_sansio::peering::Config::default()
+            },
+            bridges: self.peering.bridge_names(),
+            ..mles_sansio::Config::default()
+        })
+    }
+
     /// Threads that serve connections.
     pub fn io_threads(&self) -> u8 {
         let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());

@@ -1,17 +1,26 @@
-//! What the Mles runtimes share: no sockets, threads or executors here.
+//! What the Mles runtimes share: nothing here waits for a socket, and there are no threads or executors.
 
 pub mod address;
+pub mod announcement;
 pub mod certificates;
 pub mod config;
+pub mod dial;
+pub mod door;
 mod file;
 pub mod groups;
 pub mod http;
 pub mod limits;
+pub mod listening;
 pub mod local_certificate;
 mod log;
+pub mod logging;
 pub mod metrics;
+pub mod notices;
 pub mod peers_list;
+pub mod random;
 pub mod tls;
+pub mod trust;
+pub mod trusting;
 pub mod websocket;
 
 #[cfg(test)]

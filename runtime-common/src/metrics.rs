@@ -1,6 +1,6 @@
 //! What a server counts: as a line for its log, and as text for Prometheus (exposition format 0.0.4).
 //!
-//! Pure, but for [`Process::read`]. Nothing that a client sent is in either: labels have few values, all of them
+//! Pure, but for [`Process::read`] and [`Meter`]. Nothing that a client sent is in either: labels have few values, all of them
 //! from here.
 
 use std::collections::BTreeMap;
@@ -11,6 +11,10 @@ use mles_sansio::{Closing, Node, NodeId, Stats, Violation};
 
 use crate::http::STATUSES;
 use crate::limits::{Limits, Refused};
+
+mod meter;
+
+pub use meter::Meter;
 
 /// Everything that is counted, at one moment.
 #[derive(Clone, Debug)]

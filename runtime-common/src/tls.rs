@@ -1,4 +1,4 @@
-//! TLS set-up: the one place that builds rustls configurations.
+//! TLS set-up of a server; that of a client is in [`trust`](crate::trust).
 //!
 //! TLS 1.2 and 1.3, ring, ALPN `http/1.1`, no client certificates, nothing remembered between connections (T1).
 //! rustls itself fails the handshake of a client that offers ALPN without `http/1.1`; a client that offers none is fine.
@@ -305,7 +305,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 const ISSUER_EXPIRED: &str = "the certificate of an issuer in the file has expired: clients will refuse it; get the file again";
 
 /// The only protocol that is offered (T1.3).
-const ALPN: &[u8] = b"http/1.1";
+pub(crate) const ALPN: &[u8] = b"http/1.1";
 
 /// Bytes that are read of a PEM file: ten times the longest chain in use.
 const MAX_PEM: u64 = 1 << 20;

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use async_signal::Signals;
-use runtime_common::certificates::{Certificates, Remark};
+use runtime_common::certificates::{Certificates, log};
 use smol::Timer;
 use smol::stream::StreamExt;
 
@@ -35,16 +35,6 @@ pub(crate) async fn next_look(requests: &mut Signals) -> bool {
         false
     };
     smol::future::or(asked, waited).await
-}
-
-pub(crate) fn log(remarks: Vec<Remark>) {
-    for remark in remarks {
-        match remark {
-            Remark::Debug(line) => tracing::debug!("{line}"),
-            Remark::Info(line) => tracing::info!("{line}"),
-            Remark::Warning(line) => tracing::warn!("{line}"),
-        }
-    }
 }
 
 /// The time between two looks at the files.

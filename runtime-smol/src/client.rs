@@ -44,29 +44,15 @@ use smol::channel::{Receiver, Sender};
 mod cork;
 mod dial;
 mod driver;
-mod trust;
 
 pub use mles_sansio::client::{Age, ClientConfig, Delivery, End, Goodbye};
 pub use mles_sansio::{Frame, Key, Kind};
-pub use trust::Trust;
+pub use runtime_common::trust::Trust;
 
 /// What the program's server has in common with the client, to dial its peers; no part of the library.
 #[doc(hidden)]
 pub mod way {
-    use std::sync::Arc;
-
-    use rustls::ClientConfig;
-
-    pub use super::dial::{DialError, Way};
-    use super::trust::Trust;
-
-    /// TLS with whom `trust` accepts; errors name the options that begin with `options`.
-    ///
-    /// # Errors
-    /// One line that says what to do.
-    pub fn client_config(trust: &Trust, options: &str) -> Result<Arc<ClientConfig>, String> {
-        trust.client_config(options)
-    }
+    pub use super::dial::Way;
 }
 
 use dial::Dialer;

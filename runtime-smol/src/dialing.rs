@@ -1,18 +1,23 @@
 //! A connection that this server opens, to a peer or over a bridge: TCP, TLS, the upgrade.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_rustls::client::TlsStream;
 use mles_sansio::{DialFault, Role, Source};
+use runtime_common::dial::{DialError, prepare_for_server};
+use runtime_common::door::Door;
 use runtime_common::http::Upgrade;
 use runtime_common::limits;
-use runtime_smol::client::way::{DialError, Way};
+use runtime_common::tls;
+use runtime_common::trusting::{Authorities, Trusting};
+use runtime_smol::client::way::Way;
+use rustls::ClientConfig;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use socket2::SockRef;
 
-use crate::door::Door;
 use crate::driver::{AtLast, TLS_BUFFER, live};
 use crate::io_thread::IoThread;
 use crate::sniff::Sniff;
@@ -52,10 +57,7 @@ pub(crate) async fn open(
     let no_mles = |text: String| (DialFault::NotMles, text);
     let lost = |error: io::Error| no_mles(format!("it ended the connection ({error})"));
     let tcp = way.tcp().await.map_err(unreachable)?;
-    #[cfg(target_os = "linux")]
-    SockRef::from(&tcp)
-        .set_tcp_user_timeout(Some(ACKNOWLEDGED))
-        .map_err(lost)?;
+    prepare_for_server(SockRef::from(&tcp)).map_err(lost)?;
     let source = tcp.get_ref().peer_addr();
     let source = source.map_or_else(
         |_| Source::default(),
@@ -86,10 +88,21 @@ pub(crate) async fn open(
     Ok((dialed, nonce))
 }
 
+/// What TLS needs to know for a dial, of the file of certificates as it is now.
+///
+/// # Errors
+/// One line that says what to do: this machine trusts nobody.
+pub(crate) async fn tls_now(
+    trusting: &Trusting,
+    authorities: Authorities,
+    options: &'static str,
+) -> Result<Arc<ClientConfig>, String> {
+    if let Some(file) = trusting.file().cloned() {
+        // Elsewhere: it may be behind a network that has stopped.
+        trusting.take_in(smol::unblock(move || tls::trusted_certificates(&file)).await);
+    }
+    trusting.tls(authorities, options)
+}
+
 /// Time for a connection to another server, all in all.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long written bytes may stay without an acknowledgement: less than the time after which what went over a
-/// bridge counts as accepted (B1.8).
-#[cfg(target_os = "linux")]
-const ACKNOWLEDGED: Duration = Duration::from_secs(8);

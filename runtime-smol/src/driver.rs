@@ -10,11 +10,11 @@ use futures_rustls::TlsAcceptor;
 use futures_rustls::server::TlsStream;
 use mles_sansio::{Nonces, Role, Source};
 use runtime_common::http::{self, Answer, Gate, Health, Refusal};
+use runtime_common::random;
 use smol::Timer;
 use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::io_thread::IoThread;
-use crate::random;
 use crate::session::Session;
 use crate::sniff::Sniff;
 use crate::transport::Transport;

@@ -7,19 +7,19 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_signal::{Signal, Signals};
 use mles_sansio::{Closing, Node, Stats};
 use runtime_common::config::Config;
+use runtime_common::door::Door;
 use runtime_common::http::{self, Answer, Health};
-use runtime_common::metrics::{Place, Process, Snapshot};
+use runtime_common::metrics::{Meter, Place, Snapshot};
 use smol::io::AsyncReadExt;
 use smol::lock::Semaphore;
 use smol::stream::StreamExt;
 use smol::{Async, LocalExecutor, Task, Timer};
 
-use crate::door::Door;
 use crate::driver::{farewell, within};
 use crate::listen;
 use crate::socket::Socket;
@@ -73,25 +73,18 @@ impl Outlets {
 
 /// All that is counted, in one place. It lives on the node's thread.
 pub(crate) struct Monitor {
-    door: Arc<Door>,
+    meter: Meter,
     pub(crate) tally: Tally,
-    history_limit: u64,
-    peering: bool,
-    started: Duration,
 }
 
 impl Monitor {
     pub(crate) fn new(door: &Arc<Door>, config: &Config) -> Rc<Self> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
         Rc::new(Self {
-            door: door.clone(),
+            meter: Meter::new(door, config),
             tally: Tally {
                 health: door.health.clone(),
                 ..Tally::default()
             },
-            history_limit: config.history_bytes,
-            peering: config.peering.is_on(),
-            started: now.unwrap_or_default(),
         })
     }
 
@@ -101,20 +94,9 @@ impl Monitor {
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            stats: self.tally.stats.get(),
-            closes: self.tally.closes.borrow().clone(),
-            arrivals: self.door.arrivals(),
-            accepted: self.door.accepted(),
-            pending: self.door.pending(),
-            threads: self.door.loads(),
-            limits: self.door.limits,
-            history_limit: self.history_limit,
-            place: self.tally.place.get().filter(|_| self.peering),
-            started: self.started,
-            uptime: self.door.uptime(),
-            process: Process::read(),
-        }
+        let closes = self.tally.closes.borrow().clone();
+        self.meter
+            .snapshot(self.tally.stats.get(), closes, self.tally.place.get())
     }
 
     /// Tells what is counted to who asks, for as long as the tasks are kept.

@@ -1,26 +1,25 @@
-//! The network of servers that this one is part of: dialing its peers, and telling how that goes.
+//! The network of servers that this one is part of: the list of its peers, and dialing them.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_signal::Signals;
-use mles_sansio::{DialFault, Event, Nonces, PeerId, Role, Trouble};
-use runtime_common::address::Address;
+use mles_sansio::{DialFault, Event, Nonces, PeerId, Role};
 use runtime_common::config::{NamedFile, Peering};
+use runtime_common::door::Door;
 use runtime_common::http::Upgrade;
+use runtime_common::notices::Servers;
 use runtime_common::peers_list::{self, PeersList, Place};
+use runtime_common::random;
+use runtime_common::trusting::{Authorities, Trusting};
 use runtime_smol::client::way::Way;
 
 use crate::certificates;
 use crate::dialing::{self, Dialed};
-use crate::door::Door;
 use crate::driver::within;
 use crate::peers_url::PeersUrl;
-use crate::random;
-use crate::trusting::{Authorities, Trusting};
 use crate::worker::Worker;
 
 /// The peers that this server knows, on the node's thread.
@@ -30,10 +29,7 @@ pub(crate) struct Peers {
     file: Option<NamedFile>,
     pub(crate) page: Option<PeersUrl>,
     trusting: Rc<Trusting>,
-    /// By id: an entry is never taken back, for an id stands for the same address for ever.
-    known: RefCell<Vec<Address>>,
-    /// What was in the way of each that could not be had the last time.
-    obstacles: RefCell<HashMap<PeerId, String>>,
+    servers: Rc<Servers>,
 }
 
 impl Peers {
@@ -42,42 +38,30 @@ impl Peers {
     /// # Errors
     ///
     /// One line that says what to do: files can't be read, or this machine trusts nobody.
-    pub(crate) fn new(peering: &Peering, trusting: &Rc<Trusting>) -> Result<Option<Self>, String> {
+    pub(crate) fn new(
+        peering: &Peering,
+        trusting: &Rc<Trusting>,
+        servers: &Rc<Servers>,
+    ) -> Result<Option<Self>, String> {
         if !peering.dials() {
             return Ok(None);
         }
         let list = PeersList::load(peering)?;
         let page = PeersUrl::new(peering, trusting)?;
         trusting.tls(Authorities::Instead, OPTIONS)?;
-        let known = list.peers().to_vec();
         Ok(Some(Self {
             list: RefCell::new(list),
             file: peering.file.clone(),
             page,
             trusting: trusting.clone(),
-            known: RefCell::new(known),
-            obstacles: RefCell::default(),
+            servers: servers.clone(),
         }))
     }
 
     /// All peers at the start, for the node.
     pub(crate) fn first(&self) -> Event {
-        let peers = self.ids(self.list.borrow().peers());
+        let peers = self.servers.ids(self.list.borrow().peers());
         Event::Peers { peers }
-    }
-
-    /// The ids of these addresses.
-    fn ids(&self, addresses: &[Address]) -> Vec<PeerId> {
-        let mut known = self.known.borrow_mut();
-        let mut id = |address: &Address| {
-            let at = known.iter().position(|it| it == address);
-            let at = at.unwrap_or_else(|| {
-                known.push(address.clone());
-                known.len() - 1
-            });
-            PeerId(u32::try_from(at).unwrap_or(u32::MAX))
-        };
-        addresses.iter().map(&mut id).collect()
     }
 
     /// Looks after the file of peers for ever; each signal of `requests` has it read again.
@@ -104,9 +88,9 @@ impl Peers {
     ) {
         let mut list = self.list.borrow_mut();
         let (changed, remarks) = list.take_in(place, read, asked);
-        certificates::log(remarks);
+        runtime_common::certificates::log(remarks);
         if changed {
-            let peers = self.ids(list.peers());
+            let peers = self.servers.ids(list.peers());
             worker.io.report(Event::Peers { peers });
         }
     }
@@ -119,7 +103,8 @@ impl Peers {
             // Boxed, so that what a dial needs is gone when the link stands.
             let dialed = Box::pin(async {
                 let slow = || {
-                    let why = format!("{} did not answer in time", peers.name(peer));
+                    let name = peers.servers.peer_name(peer);
+                    let why = format!("{name} did not answer in time");
                     Err((DialFault::Unreachable, why))
                 };
                 within(dialing::TIMEOUT, peers.open(peer))
@@ -133,8 +118,7 @@ impl Peers {
             let (dialed, nonces) = match dialed {
                 Ok(dialed) => dialed,
                 Err((why, text)) => {
-                    tracing::debug!("peer {}: {text}", peers.name(peer));
-                    peers.obstacles.borrow_mut().insert(peer, text);
+                    peers.servers.peer_failed(peer, text);
                     return io.report(Event::DialFailed { peer, why });
                 }
             };
@@ -147,10 +131,10 @@ impl Peers {
     /// A WebSocket at a peer.
     async fn open(&self, peer: PeerId) -> Result<(Dialed, Nonces), (DialFault, String)> {
         let unreachable = |text: String| (DialFault::Unreachable, text);
-        let address = self.known.borrow().get(peer.0 as usize).cloned();
+        let address = self.servers.peer(peer);
         let address = address.ok_or_else(|| unreachable("it is not known".to_owned()))?;
         let dialer = random::nonce().map_err(|error| unreachable(error.to_string()))?;
-        let tls = self.trusting.tls_now(Authorities::Instead, OPTIONS).await;
+        let tls = dialing::tls_now(&self.trusting, Authorities::Instead, OPTIONS).await;
         let tls = tls.map_err(|error| (DialFault::Untrusted, error))?;
         let way = Way::new(address.clone(), tls, OPTIONS);
         let (dialed, nonce) = dialing::open(&way, &Upgrade::new(&address, Some(dialer))).await?;
@@ -160,24 +144,6 @@ impl Peers {
             return Err((DialFault::NoPeering, text.to_owned()));
         };
         Ok((dialed, Nonces { dialer, acceptor }))
-    }
-
-    /// Logs that a peer cannot be had.
-    pub(crate) fn log_trouble(&self, peer: PeerId, trouble: Trouble) {
-        let (name, obstacles) = (self.name(peer), self.obstacles.borrow());
-        match obstacles.get(&peer) {
-            Some(why) if matches!(trouble, Trouble::Dial(_)) => {
-                tracing::warn!("peer {name} {trouble}: {why}");
-            }
-            Some(_) | None => tracing::warn!("peer {name} {trouble}"),
-        }
-    }
-
-    /// What a peer is called in the log.
-    pub(crate) fn name(&self, peer: PeerId) -> String {
-        let known = self.known.borrow();
-        let address = known.get(peer.0 as usize);
-        address.map_or_else(|| peer.to_string(), |address| format!("wss://{address}"))
     }
 }
 

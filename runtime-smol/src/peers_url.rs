@@ -7,14 +7,15 @@ use async_signal::Signals;
 use runtime_common::config::{NamedUrl, Peering};
 use runtime_common::http::Fetch;
 use runtime_common::peers_list::{MAX_LIST, Place};
+use runtime_common::trusting::{Authorities, Trusting};
 use runtime_smol::client::way::Way;
 use smol::Timer;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::stream::StreamExt;
 
+use crate::dialing;
 use crate::driver::within;
 use crate::peers::{OPTIONS, Peers};
-use crate::trusting::{Authorities, Trusting};
 use crate::worker::Worker;
 
 /// The page, and the way there.
@@ -53,7 +54,7 @@ impl PeersUrl {
     }
 
     async fn read(&self) -> Result<Vec<u8>, String> {
-        let tls = self.trusting.tls_now(Authorities::Too, OPTIONS).await?;
+        let tls = dialing::tls_now(&self.trusting, Authorities::Too, OPTIONS).await?;
         let way = Way::new(self.url.address.clone(), tls, OPTIONS);
         let tcp = way.tcp().await.map_err(|error| error.text)?;
         let mut stream = way.tls(tcp).await.map_err(|error| error.text)?;

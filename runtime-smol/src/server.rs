@@ -1,6 +1,5 @@
 //! The server's life, from the first connection to the last.
 
-use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -10,10 +9,13 @@ use std::time::Duration;
 
 use async_signal::{Signal, Signals};
 use mles_sansio::{Event, Node};
+use runtime_common::announcement::announcement;
 use runtime_common::certificates::Certificates;
 use runtime_common::config::Config;
+use runtime_common::door::{self, Door};
 use runtime_common::http::Health;
 use runtime_common::limits::{Descriptors, Limits};
+use runtime_common::notices::Servers;
 use runtime_common::tls;
 use rustls::ServerConfig;
 use smol::stream::StreamExt;
@@ -22,9 +24,7 @@ use smol::{Task, Timer};
 use crate::bridges::Bridges;
 use crate::certificates;
 use crate::clock::Clock;
-use crate::door::{self, Door};
 use crate::handover::Handover;
-use crate::links;
 use crate::listen::{self, Bound};
 use crate::monitor::{Monitor, Outlets};
 use crate::peers::Peers;
@@ -43,6 +43,7 @@ struct Server {
 
 /// The servers that this one connects to.
 pub(crate) struct Others {
+    pub(crate) servers: Rc<Servers>,
     pub(crate) peers: Option<Peers>,
     pub(crate) bridges: Option<Bridges>,
 }
@@ -57,7 +58,11 @@ pub(crate) fn run(
     descriptors: &Descriptors,
     certificates: Certificates,
     mut node: Node,
-    Others { peers, bridges }: Others,
+    Others {
+        servers,
+        peers,
+        bridges,
+    }: Others,
     bound: Bound,
     outlets: Outlets,
 ) -> Result<(), String> {
@@ -121,9 +126,7 @@ pub(crate) fn run(
                 (Aside::DialBridge(bridge, dial), _, Some(bridges)) => {
                     bridges.dial(&inner.own, &inner.door, bridge, dial);
                 }
-                (Aside::Notice(notice), peers, _) if links::log(&notice, peers.as_deref()) => {}
-                (Aside::Notice(notice), _, Some(bridges)) if bridges.log(&notice) => {}
-                (Aside::Notice(notice), _, _) => turn::log(&notice),
+                (Aside::Notice(notice), _, _) => servers.log(&notice),
                 (Aside::Dial(_), None, _) | (Aside::DialBridge(..), _, None) => {}
             };
             let clock = Clock::new();
@@ -199,46 +202,14 @@ impl Server {
     }
 }
 
-/// Says on stdout where to go; the last line says that the server accepts.
+/// Says on stdout that the server is ready.
 fn announce(addresses: &[SocketAddr], local: Option<&str>) -> Result<(), String> {
-    let mut text = String::new();
-    let port = addresses.first().map_or(0, SocketAddr::port);
-    let host = match addresses.first() {
-        Some(address)
-            if local.is_none() || !address.ip().is_loopback() && !address.ip().is_unspecified() =>
-        {
-            address.to_string()
-        }
-        Some(_) | None => format!("localhost:{port}"),
-    };
-    if let Some(fingerprint) = local {
-        let mles = program(std::env::args_os().next());
-        text += &format!(
-            "Page         https://{host}/  (its certificate is your own: let the browser accept it)\n\
-             Fingerprint  SHA-256 {fingerprint}\n\
-             Terminal     {mles} talk wss://{host} --uid me --channel lobby --fingerprint {fingerprint}\n"
-        );
-    }
-    let all: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-    text += &format!("mles listens on https://{host}/ ({})\n", all.join(", "));
+    let text = announcement(addresses, local, std::env::args_os().next());
     let mut stdout = io::stdout().lock();
     let written = stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
     written.map_err(|error| format!("cannot write to stdout: {error}"))
-}
-
-/// How this program was started, for a shell in the same directory.
-fn program(started_as: Option<OsString>) -> String {
-    let name = started_as.and_then(|name| name.into_string().ok());
-    let name = name.filter(|name| !name.is_empty());
-    let name = name.unwrap_or_else(|| "mles".to_owned());
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
-    if name.bytes().all(plain) {
-        name
-    } else {
-        format!("'{}'", name.replace('\'', "'\\''"))
-    }
 }
 
 /// Waits for a signal, stops accepting and has the sessions closed; a second signal, or a client that
@@ -274,18 +245,3 @@ async fn stop(server: Rc<Server>, mut signals: Signals, accepting: Vec<Task<()>>
 
 /// Time for sessions to take what is queued and the close frame: the whole stop takes less than 5 s.
 const STOP_MAX: Duration = Duration::from_millis(4500);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_printed_command_can_be_pasted() {
-        let shown = |name: &str| program(Some(name.into()));
-        assert_eq!(shown("target/release/mles"), "target/release/mles");
-        assert_eq!(shown("mles"), "mles");
-        assert_eq!(shown("/opt/my server/mles"), "'/opt/my server/mles'");
-        assert_eq!(shown("it's/mles"), "'it'\\''s/mles'");
-        assert_eq!(program(None), "mles");
-    }
-}

@@ -9,10 +9,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_rustls::{TlsStream, client, server};
+use runtime_common::random::Keys;
 use runtime_common::websocket::Masker;
 use smol::io::{AsyncRead, AsyncWrite};
-
-use crate::random::Keys;
 
 pub(crate) struct Transport<S> {
     tls: TlsStream<S>,
@@ -103,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Transport<S> {
         let keys = &mut masking.keys;
         masking
             .masker
-            .mask(piece, &mut masking.out, || keys.next())?;
+            .mask(piece, &mut masking.out, || keys.draw())?;
         match self.poll_drain(cx) {
             // What is left goes with the next write or flush, for which it is the first.
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(piece.len())),

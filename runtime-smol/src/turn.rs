@@ -218,25 +218,3 @@ pub(crate) async fn relay<S: AsyncRead + AsyncWrite + Unpin, A>(
     })
     .await
 }
-
-pub(crate) fn log(notice: &Notice) {
-    match notice {
-        // A bug of ours: every test fails on it.
-        Notice::Breach { .. } => tracing::error!("{notice}"),
-        Notice::NotRestored { .. } | Notice::PeerTrouble { .. } | Notice::BridgeTrouble { .. } => {
-            tracing::warn!("{notice}")
-        }
-        Notice::Linked { .. }
-        | Notice::Unlinked { .. }
-        | Notice::Root { .. }
-        | Notice::Bridged { .. }
-        | Notice::Unbridged { .. } => {
-            tracing::info!("{notice}")
-        }
-        Notice::Joined { .. }
-        | Notice::Left { .. }
-        | Notice::Violated { .. }
-        | Notice::Lagging { .. }
-        | Notice::Expired { .. } => tracing::debug!("{notice}"),
-    }
-}

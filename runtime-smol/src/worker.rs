@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use futures_rustls::TlsAcceptor;
 use runtime_common::config::Config;
+use runtime_common::door::{Door, Ticket};
 use runtime_common::http::Gate;
 use rustls::ServerConfig;
 use smol::{LocalExecutor, Task};
 
-use crate::door::{Door, Ticket};
 use crate::driver::{AtLast, Entrance, Outcome, serve};
 use crate::io_thread::IoThread;
 use crate::sniff::Sniff;

@@ -12,13 +12,14 @@ use async_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use async_tungstenite::{WebSocketReceiver, WebSocketSender, WebSocketStream};
 use mles_sansio::client::{Client, ClientAction, ClientEvent, ClientNotice, End, Goodbye};
 use mles_sansio::{ConnId, Frame, Kind};
+use runtime_common::dial::DialError;
 use smol::Timer;
 use smol::channel::{Receiver, Sender};
 use smol::stream::Stream as _;
 
 use super::Event;
 use super::cork::Cork;
-use super::dial::{DialError, Dialer, Stream};
+use super::dial::{Dialer, Stream};
 use crate::clock::{Alarm, Clock};
 
 /// What a user wants.

@@ -1,24 +1,24 @@
 //! Whom this server believes to be the one that it has dialed: what `--peer-ca` and `--peer-fingerprint` say, and the
 //! authorities that this machine trusts. The file is read again for each dial, for certificates end and are replaced.
 
-use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use runtime_common::config::{NamedFile, Peering};
-use runtime_common::tls;
-use runtime_smol::client::Trust;
-use runtime_smol::client::way::client_config;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 
+use crate::config::{NamedFile, Peering};
+use crate::tls;
+use crate::trust::{Trust, client_config};
+
 /// What the settings say, as of now.
-pub(crate) struct Trusting {
+#[derive(Debug)]
+pub struct Trusting {
     fingerprints: Vec<[u8; 32]>,
     file: Option<NamedFile>,
-    current: RefCell<Current>,
+    current: Mutex<Current>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Current {
     /// Those of the file, as it was last good.
     certificates: Vec<CertificateDer<'static>>,
@@ -29,8 +29,8 @@ struct Current {
 }
 
 /// Whether a certificate of an authority that this machine trusts is as good as the settings say.
-#[derive(Clone, Copy)]
-pub(crate) enum Authorities {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authorities {
     /// Only if the settings say nothing.
     Instead,
     /// In any case: for public servers.
@@ -42,7 +42,7 @@ impl Trusting {
     ///
     /// # Errors
     /// One line that says what to do: the file can't be used.
-    pub(crate) fn new(peering: &Peering) -> Result<Self, String> {
+    pub fn new(peering: &Peering) -> Result<Self, String> {
         let file = peering.ca.clone();
         let certificates = file.as_ref().map(tls::trusted_certificates).transpose()?;
         let current = Current {
@@ -52,7 +52,7 @@ impl Trusting {
         Ok(Self {
             fingerprints: peering.fingerprints.clone(),
             file,
-            current: RefCell::new(current),
+            current: Mutex::new(current),
         })
     }
 
@@ -60,12 +60,12 @@ impl Trusting {
     ///
     /// # Errors
     /// One line that says what to do: this machine trusts nobody.
-    pub(crate) fn tls(
+    pub fn tls(
         &self,
         authorities: Authorities,
         options: &'static str,
     ) -> Result<Arc<ClientConfig>, String> {
-        let mut current = self.current.borrow_mut();
+        let mut current = self.current();
         if let Some(made) = &current.made[authorities as usize] {
             return Ok(made.clone());
         }
@@ -90,23 +90,15 @@ impl Trusting {
         Ok(made)
     }
 
-    /// The same, of the file as it is now. One that can't be used is told of once, and what it held before counts.
-    pub(crate) async fn tls_now(
-        &self,
-        authorities: Authorities,
-        options: &'static str,
-    ) -> Result<Arc<ClientConfig>, String> {
-        if let Some(file) = self.file.clone() {
-            // Elsewhere: it may be behind a network that has stopped.
-            let path = file.path.display().to_string();
-            let read = smol::unblock(move || tls::trusted_certificates(&file)).await;
-            self.take_in(&path, read);
-        }
-        self.tls(authorities, options)
+    /// The file to read with [`tls::trusted_certificates`] and to [take in](Self::take_in) before each dial. It may be
+    /// behind a network that has stopped.
+    pub fn file(&self) -> Option<&NamedFile> {
+        self.file.as_ref()
     }
 
-    fn take_in(&self, path: &str, read: Result<Vec<CertificateDer<'static>>, String>) {
-        let mut current = self.current.borrow_mut();
+    /// Takes in what was read of the file. One that can't be used is told of once, and what it held before counts.
+    pub fn take_in(&self, read: Result<Vec<CertificateDer<'static>>, String>) {
+        let mut current = self.current();
         match read {
             Err(mistake) => {
                 if current.mistake.as_ref() != Some(&mistake) {
@@ -116,12 +108,19 @@ impl Trusting {
             }
             Ok(certificates) => {
                 if certificates != current.certificates {
-                    tracing::info!("took in '{path}': {} certificates", certificates.len());
+                    if let Some(file) = &self.file {
+                        let (path, count) = (file.path.display(), certificates.len());
+                        tracing::info!("took in '{path}': {count} certificates");
+                    }
                     current.made = Default::default();
                     current.certificates = certificates;
                 }
                 current.mistake = None;
             }
         }
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

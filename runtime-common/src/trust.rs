@@ -3,15 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use runtime_common::tls;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::{CryptoProvider, ring::default_provider};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
+
+use crate::tls;
 
 /// Whom a client trusts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,24 +37,6 @@ impl Trust {
     /// It is none.
     pub fn fingerprint(text: &str) -> Result<Self, String> {
         tls::parse_fingerprint(text).map(Self::Fingerprint)
-    }
-
-    /// TLS 1.2 and 1.3 on ring, and who is accepted. The options that could help are called `options` and `ca` or
-    /// `fingerprint`.
-    pub(crate) fn client_config(&self, options: &str) -> Result<Arc<ClientConfig>, String> {
-        let provider = Arc::new(default_provider());
-        let verifier = Verifier {
-            accepted: self.accepted(&provider, options)?,
-            provider: provider.clone(),
-        };
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map_err(|error| error.to_string())?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()]; // T1.3
-        Ok(Arc::new(config))
     }
 
     fn accepted(&self, provider: &Arc<CryptoProvider>, options: &str) -> Result<Accepted, String> {
@@ -85,8 +68,29 @@ impl Trust {
     }
 }
 
-/// What to say of a certificate that was not accepted; `options` as for [`Trust::client_config`].
-pub(crate) fn refusal(error: &CertificateError, options: &str) -> String {
+/// TLS 1.2 and 1.3 on ring, with whom `trust` accepts. The options that could help are called `options` and `ca` or
+/// `fingerprint`.
+///
+/// # Errors
+/// One line that says what to do.
+pub fn client_config(trust: &Trust, options: &str) -> Result<Arc<ClientConfig>, String> {
+    let provider = tls::provider();
+    let verifier = Verifier {
+        accepted: trust.accepted(&provider, options)?,
+        provider: provider.clone(),
+    };
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![tls::ALPN.to_vec()]; // T1.3
+    Ok(Arc::new(config))
+}
+
+/// What to say of a certificate that was not accepted; `options` as for [`client_config`].
+pub fn refusal(error: &CertificateError, options: &str) -> String {
     use CertificateError as E;
     if let E::NotValidForNameContext { presented, .. } = error {
         // They come as DnsName("mles.example"), in a certificate that is trusted otherwise, and may be many.

@@ -6,18 +6,22 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use runtime_common::http::{Gate, Health};
-use runtime_common::limits::{self, Admitted, Gatekeeper, Limits, Refused};
-use runtime_common::metrics::Arrivals;
+use crate::http::{Gate, Health};
+use crate::limits::{self, Admitted, Gatekeeper, Limits, Refused};
+use crate::metrics::Arrivals;
 
 /// The limits before the session, and which thread a connection goes to.
-pub(crate) struct Door {
+#[derive(Debug)]
+pub struct Door {
     gatekeeper: Mutex<Gatekeeper>,
-    pub(crate) limits: Limits,
-    pub(crate) stopping: AtomicBool,
-    pub(crate) health: Arc<Health>,
+    /// The limits.
+    pub limits: Limits,
+    /// Nobody comes in any more, and the sessions are being closed.
+    pub stopping: AtomicBool,
+    /// What is said of it over HTTP.
+    pub health: Arc<Health>,
     /// Connections that were dialed, for which there are no limits here.
-    pub(crate) dialed: AtomicU32,
+    pub dialed: AtomicU32,
     start: Instant,
     next: AtomicUsize,
     /// Connections of each thread.
@@ -27,19 +31,21 @@ pub(crate) struct Door {
 
 /// A connection that may come in.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ticket {
+pub struct Ticket {
     /// Its number, and in the last byte its thread.
-    pub(crate) id: u64,
-    pub(crate) source: limits::Source,
+    pub id: u64,
+    /// Where it is from.
+    pub source: limits::Source,
 }
 
 /// The thread that a connection of this number is on.
-pub(crate) fn thread(id: u64) -> usize {
+pub fn thread(id: u64) -> usize {
     (id & 0xff) as usize
 }
 
 impl Door {
-    pub(crate) fn new(limits: Limits, threads: u8, health: Health) -> Self {
+    /// For this many I/O threads.
+    pub fn new(limits: Limits, threads: u8, health: Health) -> Self {
         Self {
             limits,
             gatekeeper: Mutex::new(Gatekeeper::new(limits, RandomState::new())),
@@ -55,7 +61,10 @@ impl Door {
 
     /// Takes a connection in, if its source and the table have room; another one may have to be given
     /// up for it.
-    pub(crate) fn admit(&self, address: IpAddr) -> Result<(Ticket, Option<u64>), Refused> {
+    ///
+    /// # Errors
+    /// They have none.
+    pub fn admit(&self, address: IpAddr) -> Result<(Ticket, Option<u64>), Refused> {
         let load = |at: &usize| self.loads[*at].load(Ordering::Relaxed);
         let thread = (0..self.loads.len()).min_by_key(load).unwrap_or_default();
         let number = self.next.fetch_add(1, Ordering::Relaxed) as u64;
@@ -73,12 +82,12 @@ impl Door {
     }
 
     /// Sessions at the moment, those among them to which this server is the client.
-    pub(crate) fn sessions(&self) -> u32 {
+    pub fn sessions(&self) -> u32 {
         self.lock().sessions() + self.dialed.load(Ordering::Relaxed)
     }
 
     /// Whether the server is there for anybody; whether there is room is decided by [`Door::enter`].
-    pub(crate) fn gate(&self) -> Gate {
+    pub fn gate(&self) -> Gate {
         if self.stopping.load(Ordering::Relaxed) {
             Gate::ShuttingDown
         } else {
@@ -87,7 +96,7 @@ impl Door {
     }
 
     /// A connection is to become a session: if it may, it can be given up no more.
-    pub(crate) fn enter(&self, id: u64) -> Gate {
+    pub fn enter(&self, id: u64) -> Gate {
         match self.lock().became_session(id) {
             Ok(()) => Gate::Open,
             // One that gave way to another has no time left to read this.
@@ -96,7 +105,7 @@ impl Door {
     }
 
     /// A connection has ended.
-    pub(crate) fn gone(&self, id: u64) {
+    pub fn gone(&self, id: u64) {
         self.lock().closed(id);
         if let Some(load) = self.loads.get(thread(id)) {
             load.fetch_sub(1, Ordering::Relaxed);
@@ -104,7 +113,7 @@ impl Door {
     }
 
     /// It got this HTTP status.
-    pub(crate) fn answered(&self, status: u16) {
+    pub fn answered(&self, status: u16) {
         let mut arrivals = self.count();
         arrivals.answered(status);
         if status == 503 && !self.stopping.load(Ordering::Relaxed) {
@@ -113,32 +122,33 @@ impl Door {
     }
 
     /// It ended before it could be answered.
-    pub(crate) fn failed(&self) {
+    pub fn failed(&self) {
         self.count().failed();
     }
 
     /// What became of those who are no sessions.
-    pub(crate) fn arrivals(&self) -> Arrivals {
+    pub fn arrivals(&self) -> Arrivals {
         self.count().clone()
     }
 
     /// Connections taken from the listening sockets.
-    pub(crate) fn accepted(&self) -> u64 {
+    pub fn accepted(&self) -> u64 {
         self.next.load(Ordering::Relaxed) as u64
     }
 
     /// Connections that are no sessions, or not yet.
-    pub(crate) fn pending(&self) -> u32 {
+    pub fn pending(&self) -> u32 {
         self.lock().pending()
     }
 
     /// Connections of each thread.
-    pub(crate) fn loads(&self) -> Vec<usize> {
+    pub fn loads(&self) -> Vec<usize> {
         let load = |load: &AtomicUsize| load.load(Ordering::Relaxed);
         self.loads.iter().map(load).collect()
     }
 
-    pub(crate) fn uptime(&self) -> Duration {
+    /// How long it has been open.
+    pub fn uptime(&self) -> Duration {
         self.start.elapsed()
     }
 

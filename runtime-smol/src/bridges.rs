@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use mles_sansio::{BridgeId, DialFault, DialId, Event, Role};
 use runtime_common::config::Peering;
@@ -12,8 +11,7 @@ use runtime_common::notices::Servers;
 use runtime_common::trusting::{Authorities, Trusting};
 use runtime_smol::client::way::Way;
 
-use crate::dialing::{self, Dialed};
-use crate::driver::within;
+use crate::dialing::{self, Dialed, OPTIONS};
 use crate::worker::Worker;
 
 /// On the node's thread.
@@ -51,38 +49,21 @@ impl Bridges {
         bridge: BridgeId,
         dial: DialId,
     ) {
-        let (bridges, inner, door) = (self.clone(), worker.clone(), door.clone());
-        let task = worker.executor.spawn(async move {
-            let io = &inner.io;
-            // Boxed, so that what a dial needs is gone when the connection stands.
-            let dialed = Box::pin(async {
-                let slow = || {
-                    let why = "it did not answer in time".to_owned();
-                    Err((DialFault::Unreachable, why))
-                };
-                within(dialing::TIMEOUT, bridges.open(bridge))
-                    .await
-                    .unwrap_or_else(slow)
-            });
-            let dialed = dialed.await;
-            if door.stopping.load(Ordering::Relaxed) {
-                return; // Nobody wants to know any more.
-            }
-            match dialed {
-                Ok(dialed) => dialed.live(io, &door, Role::Bridged { dial }).await,
-                Err((why, text)) => {
-                    bridges.servers.bridge_failed(bridge, text);
-                    io.report(Event::BridgeFailed { dial, why });
-                }
-            }
+        let (bridges, servers) = (self.clone(), self.servers.clone());
+        let opening = async move {
+            let dialed = bridges.open(bridge).await?;
+            Ok((dialed, Role::Bridged { dial }))
+        };
+        dialing::spawn(worker, door, opening, move |why, text| {
+            servers.bridge_failed(bridge, text);
+            Event::BridgeFailed { dial, why }
         });
-        task.detach();
     }
 
     async fn open(&self, bridge: BridgeId) -> Result<Dialed, (DialFault, String)> {
         let unknown = || (DialFault::Unreachable, "it is not known".to_owned());
         let address = self.servers.bridge(bridge).ok_or_else(unknown)?;
-        let tls = dialing::tls_now(&self.trusting, Authorities::Too, OPTIONS).await;
+        let tls = dialing::tls_now(&self.trusting, Authorities::Too).await;
         let tls = tls.map_err(|error| (DialFault::Untrusted, error))?;
         let way = Way::new(address.clone(), tls, OPTIONS);
         let upgrade = Upgrade::new(address, None); // B1.3
@@ -90,6 +71,3 @@ impl Bridges {
         Ok(dialed)
     }
 }
-
-/// What the options begin with that say which servers to trust.
-const OPTIONS: &str = "--peer-";

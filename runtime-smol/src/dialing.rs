@@ -1,12 +1,13 @@
 //! A connection that this server opens, to a peer or over a bridge: TCP, TLS, the upgrade.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_rustls::client::TlsStream;
-use mles_sansio::{DialFault, Role, Source};
+use mles_sansio::{DialFault, Event, Role, Source};
 use runtime_common::dial::{DialError, prepare_for_server};
 use runtime_common::door::Door;
 use runtime_common::http::Upgrade;
@@ -18,11 +19,12 @@ use rustls::ClientConfig;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use socket2::SockRef;
 
-use crate::driver::{AtLast, TLS_BUFFER, live};
+use crate::driver::{AtLast, TLS_BUFFER, live, within};
 use crate::io_thread::IoThread;
 use crate::sniff::Sniff;
 use crate::socket::Socket;
 use crate::transport::Transport;
+use crate::worker::Worker;
 
 /// A WebSocket at another server.
 pub(crate) struct Dialed {
@@ -42,6 +44,33 @@ impl Dialed {
         });
         live(io, &session).await;
     }
+}
+
+/// Has a task open a connection, and live on it; `failed` tells of one that could not be had. Nobody is told anything
+/// when the server stops.
+pub(crate) fn spawn(
+    worker: &Rc<Worker>,
+    door: &Arc<Door>,
+    opening: impl Future<Output = Result<(Dialed, Role), (DialFault, String)>> + 'static,
+    failed: impl FnOnce(DialFault, String) -> Event + 'static,
+) {
+    let (inner, door) = (worker.clone(), door.clone());
+    let task = worker.executor.spawn(async move {
+        // Boxed, so that what a dial needs is gone when the connection stands.
+        let dialed = within(TIMEOUT, Box::pin(opening)).await;
+        if door.stopping.load(Ordering::Relaxed) {
+            return;
+        }
+        let slow = || {
+            let text = "it did not answer in time".to_owned();
+            Err((DialFault::Unreachable, text))
+        };
+        match dialed.unwrap_or_else(slow) {
+            Ok((dialed, role)) => dialed.live(&inner.io, &door, role).await,
+            Err((why, text)) => inner.io.report(failed(why, text)),
+        }
+    });
+    task.detach();
 }
 
 /// Opens one; the nonce is what the answer has in `Mles-Nonce`.
@@ -95,14 +124,16 @@ pub(crate) async fn open(
 pub(crate) async fn tls_now(
     trusting: &Trusting,
     authorities: Authorities,
-    options: &'static str,
 ) -> Result<Arc<ClientConfig>, String> {
     if let Some(file) = trusting.file().cloned() {
         // Elsewhere: it may be behind a network that has stopped.
         trusting.take_in(smol::unblock(move || tls::trusted_certificates(&file)).await);
     }
-    trusting.tls(authorities, options)
+    trusting.tls(authorities, OPTIONS)
 }
 
+/// What the options begin with that say which servers to trust.
+pub(crate) const OPTIONS: &str = "--peer-";
+
 /// Time for a connection to another server, all in all.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use async_signal::Signals;
 use mles_sansio::{DialFault, Event, Nonces, PeerId, Role};
@@ -17,8 +16,7 @@ use runtime_common::trusting::{Authorities, Trusting};
 use runtime_smol::client::way::Way;
 
 use crate::certificates;
-use crate::dialing::{self, Dialed};
-use crate::driver::within;
+use crate::dialing::{self, Dialed, OPTIONS};
 use crate::peers_url::PeersUrl;
 use crate::worker::Worker;
 
@@ -97,35 +95,15 @@ impl Peers {
 
     /// Opens a connection to a peer, and tells the node what has come of it (U1).
     pub(crate) fn dial(self: &Rc<Self>, worker: &Rc<Worker>, door: &Arc<Door>, peer: PeerId) {
-        let (peers, inner, door) = (self.clone(), worker.clone(), door.clone());
-        let task = worker.executor.spawn(async move {
-            let io = &inner.io;
-            // Boxed, so that what a dial needs is gone when the link stands.
-            let dialed = Box::pin(async {
-                let slow = || {
-                    let name = peers.servers.peer_name(peer);
-                    let why = format!("{name} did not answer in time");
-                    Err((DialFault::Unreachable, why))
-                };
-                within(dialing::TIMEOUT, peers.open(peer))
-                    .await
-                    .unwrap_or_else(slow)
-            });
-            let dialed = dialed.await;
-            if door.stopping.load(Ordering::Relaxed) {
-                return; // Nobody wants to know any more.
-            }
-            let (dialed, nonces) = match dialed {
-                Ok(dialed) => dialed,
-                Err((why, text)) => {
-                    peers.servers.peer_failed(peer, text);
-                    return io.report(Event::DialFailed { peer, why });
-                }
-            };
-            let role = Role::Dialed { peer, nonces };
-            dialed.live(io, &door, role).await;
+        let (peers, servers) = (self.clone(), self.servers.clone());
+        let opening = async move {
+            let (dialed, nonces) = peers.open(peer).await?;
+            Ok((dialed, Role::Dialed { peer, nonces }))
+        };
+        dialing::spawn(worker, door, opening, move |why, text| {
+            servers.peer_failed(peer, text);
+            Event::DialFailed { peer, why }
         });
-        task.detach();
     }
 
     /// A WebSocket at a peer.
@@ -134,7 +112,7 @@ impl Peers {
         let address = self.servers.peer(peer);
         let address = address.ok_or_else(|| unreachable("it is not known".to_owned()))?;
         let dialer = random::nonce().map_err(|error| unreachable(error.to_string()))?;
-        let tls = dialing::tls_now(&self.trusting, Authorities::Instead, OPTIONS).await;
+        let tls = dialing::tls_now(&self.trusting, Authorities::Instead).await;
         let tls = tls.map_err(|error| (DialFault::Untrusted, error))?;
         let way = Way::new(address.clone(), tls, OPTIONS);
         let (dialed, nonce) = dialing::open(&way, &Upgrade::new(&address, Some(dialer))).await?;
@@ -146,6 +124,3 @@ impl Peers {
         Ok((dialed, Nonces { dialer, acceptor }))
     }
 }
-
-/// What the options begin with that say which peers to trust.
-pub(crate) const OPTIONS: &str = "--peer-";

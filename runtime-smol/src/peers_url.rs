@@ -13,9 +13,9 @@ use smol::Timer;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::stream::StreamExt;
 
-use crate::dialing;
+use crate::dialing::{self, OPTIONS};
 use crate::driver::within;
-use crate::peers::{OPTIONS, Peers};
+use crate::peers::Peers;
 use crate::worker::Worker;
 
 /// The page, and the way there.
@@ -54,7 +54,7 @@ impl PeersUrl {
     }
 
     async fn read(&self) -> Result<Vec<u8>, String> {
-        let tls = dialing::tls_now(&self.trusting, Authorities::Too, OPTIONS).await?;
+        let tls = dialing::tls_now(&self.trusting, Authorities::Too).await?;
         let way = Way::new(self.url.address.clone(), tls, OPTIONS);
         let tcp = way.tcp().await.map_err(|error| error.text)?;
         let mut stream = way.tls(tcp).await.map_err(|error| error.text)?;

@@ -6,20 +6,15 @@
 //! which channels are bridged, `connections` how they are dialed and end, `messages` what goes to and fro;
 //! `catching_up` is about two histories that meet, `repeats` about loops.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::vec::Vec;
-use core::hash::Hasher;
-
-use siphasher::sip::SipHasher24;
-
 use crate::action::GroupId;
 use crate::event::{BridgeId, ConnId, DialId, Name};
-use crate::frame::{Frame, Kind};
 use crate::node::Node;
 use crate::notice::{BridgeTrouble, Notice};
 use crate::seed::Seed;
 #[cfg(debug_assertions)]
 use crate::session::Conn;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
 
 use crossing::Crossing;
 
@@ -110,6 +105,11 @@ impl Bridges {
         }
     }
 
+    /// All of them.
+    fn ids(&self) -> impl Iterator<Item = BridgeId> + use<> {
+        (0..u32::try_from(self.all.len()).unwrap_or(u32::MAX)).map(BridgeId)
+    }
+
     fn get(&mut self, (bridge, _): Key) -> Option<&mut Bridge> {
         self.all.get_mut(bridge.0 as usize)
     }
@@ -171,12 +171,4 @@ impl Node {
             self.notice(Notice::BridgeTrouble { bridge, trouble });
         }
     }
-}
-
-/// What a message is recognised by.
-fn digest(key: &[u8; 16], frame: &Frame) -> u64 {
-    let mut hasher = SipHasher24::new_with_key(key);
-    hasher.write_u8(u8::from(frame.kind == Kind::Binary));
-    hasher.write(&frame.payload);
-    hasher.finish()
 }

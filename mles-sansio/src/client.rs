@@ -445,7 +445,7 @@ impl Client {
 }
 
 /// What a frame is recognised by. The key is secret, so that nobody can make two frames that look alike.
-fn digest(key: &[u8; 16], frame: &Frame) -> u64 {
+pub(crate) fn digest(key: &[u8; 16], frame: &Frame) -> u64 {
     let mut hasher = SipHasher24::new_with_key(key);
     hasher.write_u8(u8::from(frame.kind == Kind::Binary));
     hasher.write(&frame.payload);

@@ -1,6 +1,7 @@
 //! From header to membership and out again: auth, duplicates, replay, announcement
 //! (spec: H1, A2, J1, J2, J3, L1).
 
+use crate::accept::Sender;
 use crate::action::{Action, GroupId};
 use crate::auth;
 use crate::channel::Member;
@@ -8,7 +9,7 @@ use crate::client::Goodbye;
 use crate::event::{ConnId, Entry, Name};
 use crate::frame::Frame;
 use crate::header::{self, Header};
-use crate::node::{Node, Sender};
+use crate::node::Node;
 use crate::notice::{Notice, Parting};
 use crate::session::{AwaitIncumbent, Conn, Flow, Session};
 use crate::time::Now;

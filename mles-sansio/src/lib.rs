@@ -116,6 +116,7 @@
 #![no_std]
 extern crate alloc;
 
+mod accept;
 mod action;
 pub mod auth;
 mod bridge;

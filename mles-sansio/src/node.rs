@@ -3,12 +3,13 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 
-use crate::action::{Action, Actions, GroupId};
+use crate::accept::Sender;
+use crate::action::{Action, Actions};
 use crate::bridge::Bridges;
 use crate::channel::{Channels, Excess};
 use crate::client::Goodbye;
 use crate::config::Config;
-use crate::event::{BridgeId, ConnId, Ending, Entry, Event, Fault, Name, Role, Source};
+use crate::event::{ConnId, Ending, Entry, Event, Fault, Name, Role, Source};
 use crate::frame::Frame;
 use crate::notice::{LagCause, Notice, Parting, Stats};
 use crate::peering::Peering;
@@ -314,68 +315,6 @@ impl Node {
         }
     }
 
-    /// Accepts a message: numbers it, sends it to the others, remembers it (M1.1, M1.4).
-    pub(crate) fn accept(
-        &mut self,
-        now: Now,
-        group: GroupId,
-        uid: Name,
-        frame: Frame,
-        sender: Sender,
-    ) {
-        let (from, bridge) = match sender {
-            Sender::Session(conn) => (Some(conn), None),
-            Sender::Bridge(bridge) => (None, Some(bridge)),
-        };
-        let used = self.channels.get(group).map_or(0, |channel| channel.seq);
-        if used + 1 >= NUMBER_MAX {
-            self.renew(now);
-        }
-        let (origin, store) = (self.uid, self.config.store_history);
-        let config = &self.config;
-        let accepted = self.channels.update(group, |channel| {
-            channel.seq += 1;
-            channel.last_ts = stamp(now, channel.last_given(now));
-            channel.own_ts = channel.last_ts;
-            let entry = Entry {
-                origin,
-                seq: channel.seq,
-                ts: channel.last_ts,
-                uid,
-                frame: frame.clone(),
-            };
-            let stored = store.then(|| Action::StoreHistory {
-                channel: channel.name.clone(),
-                entry: entry.clone(),
-            });
-            let leaves = !channel.links.is_empty() || channel.bridges > 0;
-            let news = leaves.then(|| entry.clone());
-            let dropped = channel.remember(entry, config);
-            let others = channel.members.len() > usize::from(from.is_some());
-            (others, stored, news, dropped, channel.awaits_much(config))
-        });
-        let Some((others, stored, news, dropped, much)) = accepted else {
-            panic!("a session's channel exists as long as the session does");
-        };
-        if others {
-            self.emit(Action::Broadcast {
-                group,
-                except: from, // M1.2: never back to the sender.
-                frames: frame.into(),
-            });
-        }
-        if let Some(stored) = stored {
-            self.emit(stored);
-        }
-        if let Some(news) = news {
-            self.forward(group, &news, None, &dropped);
-            self.cross(now, group, &news, bridge);
-        }
-        if much {
-            self.await_no_more(now, group); // W1.5
-        }
-    }
-
     /// A session that waits for history waits no more, and gets none.
     pub(crate) fn end_wait(&mut self, conn: ConnId) {
         let Some(session) = self.session_mut(conn) else {
@@ -573,20 +512,6 @@ impl Node {
         }
         self.timers.arm(now.mono, Timer::Relief);
     }
-}
-
-/// Where a message comes from that this node is the first to accept.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Sender {
-    Session(ConnId),
-    Bridge(BridgeId),
-}
-
-/// The next time stamp on a channel: the date, or just after the last one if that is later.
-fn stamp(now: Now, last: u64) -> u64 {
-    // A clock beyond 2^53 is broken: the channel's own time goes on without it.
-    let date = if now.unix < NUMBER_MAX { now.unix } else { 0 };
-    date.max(last + 1)
 }
 
 /// Timers, or frames dropped for the budget, that one event may cost.

@@ -4,8 +4,8 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use super::crossing::{QUEUE_BYTES, QUEUE_MESSAGES};
-use super::digest;
 use crate::client::cost;
+use crate::client::digest;
 use crate::event::{Entry, Name};
 use crate::frame::Frame;
 use crate::header;

@@ -121,6 +121,11 @@ impl Crossing {
         }
     }
 
+    /// Whether this is the uid of the node's session there.
+    pub(super) fn is_own(&self, uid: &Name) -> bool {
+        self.client.config().uid == *uid
+    }
+
     /// Whether a message that came is one that this node had before they met.
     pub(super) fn knows(&mut self, digest: u64) -> bool {
         match &mut self.stage {

@@ -4,14 +4,15 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::Key;
 use super::crossing::{Crossing, Waits};
-use super::{Key, digest};
+use crate::accept::Sender;
 use crate::action::{Action, GroupId};
-use crate::client::{Age, ClientAction, ClientEvent, ClientNotice, Delivery, End};
+use crate::client::{Age, ClientAction, ClientEvent, ClientNotice, Delivery, End, digest};
 use crate::event::{BridgeId, Entry};
 use crate::frame::Frame;
 use crate::header;
-use crate::node::{Node, Sender};
+use crate::node::Node;
 use crate::notice::BridgeTrouble;
 use crate::time::Now;
 
@@ -105,8 +106,8 @@ impl Node {
         entry: &Entry,
         from: Option<BridgeId>,
     ) {
-        for id in 0..u32::try_from(self.bridges.all.len()).unwrap_or(u32::MAX) {
-            let key = (BridgeId(id), group);
+        for id in self.bridges.ids() {
+            let key = (id, group);
             let Some(bridge) = self.bridges.get(key) else {
                 continue;
             };
@@ -137,7 +138,7 @@ impl Node {
     /// A message has come that the client takes for new: it is this node's, unless the node knows it
     /// in another way (B1.5, B1.6, B1.9).
     pub(super) fn crossed(&mut self, now: Now, key: Key, delivery: Delivery) {
-        let (group, own) = (key.1, alloc::format!("{}", self.uid));
+        let group = key.1;
         let digest_key = self.bridges.digest_key;
         let Some(bridge) = self.bridges.all.get_mut(key.0.0 as usize) else {
             return;
@@ -156,7 +157,7 @@ impl Node {
         self.stats.bridge_messages += 1;
         let announced = delivery.joined.is_some() && channel.history.announces(&uid);
         let digest = digest(&digest_key, &frame);
-        if crossing.knows(digest) || announced || *uid == *own {
+        if crossing.knows(digest) || announced || crossing.is_own(&uid) {
             self.stats.bridge_known += 1;
             return;
         }

@@ -39,8 +39,8 @@ impl Node {
         let ready = self.is_synchronised(group);
         let linger = self.config.peering.linger;
         let most = self.config.bridge_channels;
-        for id in 0..u32::try_from(self.bridges.all.len()).unwrap_or(u32::MAX) {
-            let key = (BridgeId(id), group);
+        for id in self.bridges.ids() {
+            let key = (id, group);
             let Some(bridge) = self.bridges.get(key) else {
                 continue;
             };
@@ -149,9 +149,8 @@ impl Node {
 
     /// All bridges are given up: the server stops.
     pub(crate) fn end_bridges(&mut self, now: Now) {
-        for id in 0..u32::try_from(self.bridges.all.len()).unwrap_or(u32::MAX) {
-            let bridge = BridgeId(id);
-            while let Some(first) = self.bridges.all[id as usize].crossings.keys().next() {
+        for bridge in self.bridges.ids() {
+            while let Some(first) = self.bridges.all[bridge.0 as usize].crossings.keys().next() {
                 self.end_crossing(now, (bridge, *first));
             }
         }

@@ -203,7 +203,6 @@ impl Node {
         self.stats.link_resyncs += u64::from(!*done);
         *done = true;
         self.synchronised(now, group);
-        self.review(now, group);
     }
 
     /// The lower end leaves a channel, or the upper end refuses to have us on it.

@@ -2,7 +2,8 @@
 
 use super::link::End;
 use super::wire::{self, Label, LinkFrame};
-use crate::action::{Action, GroupId};
+use crate::accept::{Sender, Taken};
+use crate::action::GroupId;
 use crate::event::{ConnId, Entry};
 use crate::frame::Frame;
 use crate::history::Dropped;
@@ -98,7 +99,6 @@ impl Node {
             lane.knows(label.origin, label.seq);
             link.received += 1;
         }
-        let (config, store) = (&self.config, self.config.store_history);
         let Label {
             uid,
             origin,
@@ -113,7 +113,8 @@ impl Node {
             uid,
             frame,
         };
-        let accepted = self.channels.update(group, |channel| {
+        let config = &self.config;
+        let taken = self.channels.update(group, |channel| {
             let seen = match origin == own {
                 true => seq <= channel.seq,
                 false => channel.seen.has(origin, seq, ts),
@@ -128,39 +129,15 @@ impl Node {
                 channel.seen.note(origin, seq, ts, most);
             }
             channel.last_ts = channel.last_ts.max(ts);
-            let dropped = channel.remember(entry.clone(), config);
-            let stored = store.then(|| Action::StoreHistory {
-                channel: channel.name.clone(),
-                entry: entry.clone(),
-            });
-            Some((
-                !channel.members.is_empty(),
-                stored,
-                dropped,
-                channel.awaits_much(config),
-            ))
+            Some(Taken::by(channel, entry, config))
         });
-        let Some((members, stored, dropped, much)) = accepted.flatten() else {
+        let Some(taken) = taken.flatten() else {
             self.stats.link_duplicates += 1;
             return;
         };
         self.stats.link_accepted += 1;
         self.stats.link_recovered += u64::from(recovering);
-        if members {
-            self.emit(Action::Broadcast {
-                group,
-                except: None,
-                frames: entry.frame.clone().into(),
-            });
-        }
-        if let Some(stored) = stored {
-            self.emit(stored);
-        }
-        self.forward(group, &entry, Some(conn), &dropped);
-        self.cross(now, group, &entry, None);
-        if much {
-            self.await_no_more(now, group); // W1.5
-        }
+        self.distribute(now, group, taken, Sender::Link(conn)); // S1.2
     }
 
     /// An accepted message goes to every link on which its channel is joined, but the one it came from.

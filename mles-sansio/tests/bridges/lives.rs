@@ -17,6 +17,21 @@ impl Draws {
     }
 }
 
+/// Some of what is under way arrives, and what is due happens.
+fn some_arrives(net: &mut Net, draws: &mut Draws) {
+    for _ in 0..draws.below(6) {
+        let ready = net.deliverable();
+        if ready.is_empty() {
+            break;
+        }
+        let (wire, side) = ready[draws.below(ready.len() as u64) as usize];
+        net.deliver(wire, side);
+    }
+    while let Some(host) = net.due().first().copied() {
+        net.event(host, mles_sansio::Event::Timeout);
+    }
+}
+
 #[test]
 fn whatever_breaks_when() {
     // B1.4 to B1.8 in random lives of a bridge: connections break with messages on their way, dials fail,
@@ -48,19 +63,7 @@ fn whatever_breaks_when() {
                     }
                 }
                 8 => settle(&mut net, 1 + draws.below(30)),
-                _ => {
-                    for _ in 0..draws.below(6) {
-                        let ready = net.deliverable();
-                        if ready.is_empty() {
-                            break;
-                        }
-                        let (wire, side) = ready[draws.below(ready.len() as u64) as usize];
-                        net.deliver(wire, side);
-                    }
-                    while let Some(host) = net.due().first().copied() {
-                        net.event(host, mles_sansio::Event::Timeout);
-                    }
-                }
+                _ => some_arrives(&mut net, &mut draws),
             }
         }
         settle(&mut net, 15 * 60);
@@ -136,19 +139,7 @@ fn whatever_breaks_in_a_network() {
                     }
                 }
                 10 => settle(&mut net, 1 + draws.below(30)),
-                _ => {
-                    for _ in 0..draws.below(6) {
-                        let ready = net.deliverable();
-                        if ready.is_empty() {
-                            break;
-                        }
-                        let (wire, side) = ready[draws.below(ready.len() as u64) as usize];
-                        net.deliver(wire, side);
-                    }
-                    while let Some(host) = net.due().first().copied() {
-                        net.event(host, mles_sansio::Event::Timeout);
-                    }
-                }
+                _ => some_arrives(&mut net, &mut draws),
             }
         }
         settle(&mut net, 15 * 60);

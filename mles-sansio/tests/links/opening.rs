@@ -107,6 +107,23 @@ fn a_probe_gets_its_reply_and_nothing_else() {
 }
 
 #[test]
+fn a_peer_that_hangs_from_the_dialer_by_now() {
+    // O1.3: the reply's path has the dialer on it. That is no fault, and no link.
+    let mut node = Linked::new(config());
+    let own = node.uid();
+    let actions = node.above(1, A, &[B, own]);
+    let conn = ConnId(1);
+    let why = mles_sansio::Closing::Unneeded;
+    assert!(
+        actions.contains(&Action::Close { conn, why }),
+        "{actions:?}"
+    );
+    assert_eq!(why.code(), 1000);
+    assert_eq!(node.world.node.link(conn), None);
+    assert_eq!(node.world.node.stats().violations, 0);
+}
+
+#[test]
 fn the_other_end_closes() {
     // As for clients: the reply to a close frame, then the link is gone.
     let mut node = Linked::new(config());

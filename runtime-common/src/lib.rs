@@ -2,13 +2,18 @@
 
 pub mod address;
 pub mod announcement;
+pub mod batch;
 pub mod certificates;
+pub mod clock;
 pub mod config;
 pub mod dial;
 pub mod door;
+pub mod entrance;
 mod file;
 pub mod groups;
 pub mod http;
+pub mod inbound;
+pub mod life;
 pub mod limits;
 pub mod listening;
 pub mod local_certificate;
@@ -16,11 +21,14 @@ mod log;
 pub mod logging;
 pub mod metrics;
 pub mod notices;
+pub mod others;
+pub mod outbound;
 pub mod peers_list;
 pub mod random;
 pub mod tls;
 pub mod trust;
 pub mod trusting;
+pub mod unfinished;
 pub mod websocket;
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Binding the listening sockets, and what there is to say when that fails or descriptors run out. Whoever accepts on
 //! them is a runtime's business.
 
+use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::config::{Config, Listen, Obstacle};
 
@@ -209,17 +210,84 @@ pub fn advice(address: SocketAddr, error: &io::Error) -> String {
     format!("cannot listen on {address}: {what}")
 }
 
+/// Sets an accepted socket: no waiting for full segments.
+pub fn prepare(socket: SockRef<'_>) {
+    if let Err(error) = socket.set_tcp_nodelay(true) {
+        tracing::debug!("TCP_NODELAY: {error}");
+    }
+}
+
+/// Has the system acknowledge at once what has come and what comes until the next answer. A client with
+/// Nagle's algorithm does not send its next small segment before, and the system would wait 40 ms for an
+/// answer to go with it.
+#[cfg_attr(
+    not(any(target_os = "linux", target_os = "android")),
+    expect(unused_variables, reason = "only Linux has it")
+)]
+pub fn acknowledge(socket: SockRef<'_>) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Err(error) = socket.set_tcp_quickack(true) {
+        tracing::debug!("TCP_QUICKACK: {error}");
+    }
+}
+
+/// Taking connections without ever dying of it: when descriptors run out, whoever accepts neither spins nor stalls.
+#[derive(Debug)]
+pub struct Accepting {
+    /// Given up to take, and drop, the connection that waits.
+    reserve: Option<File>,
+    shortage: Shortage,
+}
+
+impl Accepting {
+    /// Begins with a reserve, if there is one to be had.
+    #[expect(clippy::new_without_default, reason = "it opens a file")]
+    pub fn new() -> Self {
+        Self {
+            reserve: reserve(),
+            shortage: Shortage::default(),
+        }
+    }
+
+    /// A connection was taken.
+    pub fn taken(&mut self) {
+        self.shortage.ends(Instant::now());
+    }
+
+    /// One could not be taken from this listener: how long to wait before the next.
+    pub fn failed(&mut self, listener: &TcpListener, error: &io::Error) -> Duration {
+        if is_out_of_descriptors(error) {
+            self.shortage.begins(Instant::now());
+            if self.reserve.take().is_some() {
+                let _ = listener.accept();
+            }
+            self.reserve = reserve();
+            return BACK_OFF;
+        }
+        // The connection failed before it was taken: nothing is wrong with the listener.
+        tracing::debug!("a connection failed while it was accepted: {error}");
+        match error.kind() == io::ErrorKind::ConnectionAborted {
+            true => Duration::ZERO,
+            false => BACK_OFF,
+        }
+    }
+}
+
+fn reserve() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
 /// Whether descriptors are short, for the log. While they are, every other connection may find one that
 /// has just become free: that is not the end of it.
 #[derive(Debug, Default)]
-pub struct Shortage {
+struct Shortage {
     /// When there was last none.
     last: Option<Instant>,
 }
 
 impl Shortage {
     /// None is free now: logged if that is news.
-    pub fn begins(&mut self, now: Instant) {
+    fn begins(&mut self, now: Instant) {
         if self.is_new(now) {
             tracing::warn!(
                 "out of file descriptors: dropping new connections; lower --max-sessions or raise the limit (ulimit -n)"
@@ -228,7 +296,7 @@ impl Shortage {
     }
 
     /// One was free: logged if that is news.
-    pub fn ends(&mut self, now: Instant) {
+    fn ends(&mut self, now: Instant) {
         if self.is_over(now) {
             tracing::info!("file descriptors again: taking new connections");
         }
@@ -245,10 +313,13 @@ impl Shortage {
 }
 
 /// Whether that is why a connection could not be accepted.
-pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+fn is_out_of_descriptors(error: &io::Error) -> bool {
     // ENFILE and EMFILE.
     matches!(error.raw_os_error(), Some(23 | 24))
 }
+
+/// The pause after a failed accept.
+const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: i32 = 1024;

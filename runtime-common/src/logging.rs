@@ -28,11 +28,36 @@ fn filter(wish: &str) -> Option<Targets> {
     }
     // A word that is no level would be a target, and silence all others: "warning" everything.
     let known = |part: &str| part.contains('=') || part.parse::<LevelFilter>().is_ok();
-    wish.split(',')
-        .all(known)
-        .then(|| wish.parse().ok())
-        .flatten()
+    let parts: Vec<_> = wish.split(',').map(str::trim).collect();
+    if !parts.iter().all(|part| known(part)) {
+        return None;
+    }
+    parts
+        .iter()
+        .copied()
+        .map(of_all)
+        .collect::<Vec<_>>()
+        .join(",")
+        .parse()
+        .ok()
 }
+
+/// A part of a wish; whichever package a line comes from, it is of `mles`.
+fn of_all(part: &str) -> String {
+    match part.strip_prefix("mles=") {
+        Some(level) => OWN.map(|package| format!("{package}={level}")).join(","),
+        None => part.to_owned(),
+    }
+}
+
+/// What our packages are called in the log of tracing.
+const OWN: [&str; 5] = [
+    "mles",
+    "mles_std",
+    "runtime_common",
+    "runtime_smol",
+    "runtime_std",
+];
 
 fn usual() -> Targets {
     Targets::new().with_default(Level::INFO)
@@ -41,6 +66,7 @@ fn usual() -> Targets {
 fn log_to_stderr(format: LogFormat, filter: Targets) {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
+        .with_target(false) // The lines of all runtimes are the same.
         .with_ansi(false);
     let registry = tracing_subscriber::registry().with(filter);
     match format {

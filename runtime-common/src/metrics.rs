@@ -13,6 +13,7 @@ use crate::http::STATUSES;
 use crate::limits::{Limits, Refused};
 
 mod meter;
+pub mod scrape;
 
 pub use meter::Meter;
 

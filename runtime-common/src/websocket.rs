@@ -14,6 +14,7 @@ use std::ops::Deref;
 mod fuzz;
 mod header;
 mod mask;
+mod masking;
 mod read;
 mod write;
 
@@ -21,6 +22,7 @@ mod write;
 pub use fuzz::fuzz;
 pub use header::{SERVER_HEADER_MAX, encode_header, header_len};
 pub use mask::Masker;
+pub use masking::Masking;
 pub use read::{Incoming, Reader};
 pub use write::{put_close, put_ping, put_pong};
 

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use futures_rustls::TlsAcceptor;
 use futures_rustls::server::TlsStream;
-use mles_sansio::{Nonces, Role, Source};
-use runtime_common::http::{self, Answer, Gate, Health, Refusal};
-use runtime_common::random;
+use mles_sansio::{Role, Source};
+use runtime_common::entrance::{
+    FAREWELL_BYTES, FAREWELL_TIMEOUT, HEAD_TIMEOUT, Request, TLS_BUFFER, Verdict, timed_out,
+};
+use runtime_common::http::{Gate, Health, Refusal};
 use smol::Timer;
 use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -91,34 +93,31 @@ async fn come_in<S: AsyncRead + AsyncWrite + Unpin>(
     let mut stream = match within(entrance.handshake_timeout, accept).await {
         Some(Ok(stream)) => stream,
         Some(Err((_, mut stream))) if stream.is_plain_http() => {
-            let refusal = Refusal::PlainHttp;
-            farewell(&mut stream, &refusal.response(), |it| it).await;
-            return Err(Outcome::Answered(refusal.status()));
+            let (response, outcome) = answered(Refusal::PlainHttp);
+            farewell(&mut stream, &response, |it| it).await;
+            return Err(outcome);
         }
         Some(Err((error, _))) => return Err(Outcome::Failed(error)),
         None => return Err(Outcome::Failed(timed_out("TLS handshake"))),
     };
     stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
     acknowledge(stream.get_ref().0.get_ref());
-    let mut head = Vec::new();
-    let request = request(&mut stream, &mut head, gate, enter, &entrance.health);
-    let answer = match within(HEAD_TIMEOUT, request).await {
-        Some(Ok(answer)) => answer,
+    let request = request(&mut stream, gate, enter, &entrance.health);
+    let verdict = match within(HEAD_TIMEOUT, request).await {
+        Some(Ok(verdict)) => verdict,
         Some(Err(error)) => return Err(Outcome::Failed(error)),
         None => {
-            let refusal = Refusal::HeadTimeout;
-            farewell(&mut stream, &refusal.response(), below_tls).await;
-            return Err(Outcome::Answered(refusal.status()));
+            let (response, outcome) = answered(Refusal::HeadTimeout);
+            farewell(&mut stream, &response, below_tls).await;
+            return Err(outcome);
         }
     };
-    match answer {
-        (Answer::Upgrade { mut response }, dialer) => {
-            let mut role = Role::Accepted;
-            if let Some(dialer) = dialer {
-                let acceptor = random::nonce().map_err(Outcome::Failed)?;
-                http::add_nonce(&mut response, acceptor);
-                role = Role::Peer(Nonces { dialer, acceptor });
-            }
+    match verdict {
+        Verdict::Session {
+            response,
+            rest,
+            role,
+        } => {
             let write = async {
                 stream.write_all(&response).await?;
                 stream.flush().await?;
@@ -126,47 +125,36 @@ async fn come_in<S: AsyncRead + AsyncWrite + Unpin>(
                 Ok(())
             };
             match within(HEAD_TIMEOUT, write).await {
-                Some(Ok(())) => Ok((stream, head, role)),
+                Some(Ok(())) => Ok((stream, rest, role)),
                 Some(Err(error)) => Err(Outcome::Failed(error)),
                 None => Err(Outcome::Failed(timed_out("upgrade"))),
             }
         }
-        (Answer::Close { response, status }, _) => {
+        Verdict::Answer { response, status } => {
             farewell(&mut stream, &response, below_tls).await;
             Err(Outcome::Answered(status))
         }
     }
 }
 
-/// Reads a request head and decides on it; what came behind it is left in `head`. Gives the nonce of a peer too.
+fn answered(refusal: Refusal) -> (Vec<u8>, Outcome) {
+    (refusal.response(), Outcome::Answered(refusal.status()))
+}
+
+/// Reads a request head and decides on it.
 async fn request<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut TlsStream<S>,
-    head: &mut Vec<u8>,
     gate: impl Fn() -> Gate,
     enter: impl Fn() -> Gate,
     health: &Health,
-) -> io::Result<(Answer, Option<u128>)> {
+) -> io::Result<Verdict> {
+    let mut request = Request::default();
     let mut buffer = [0; 2048];
     loop {
         let count = stream.read(&mut buffer).await?;
-        if count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        if let Some(verdict) = request.take_in(&buffer[..count], &gate, &enter, health)? {
+            return Ok(verdict);
         }
-        head.extend_from_slice(&buffer[..count]);
-        let (answer, nonce, used) = match http::parse_head(head) {
-            Ok(Some((request, used))) => match http::respond(&request, gate(), health) {
-                // A good request for a session; only now is a place taken.
-                Answer::Upgrade { .. } => {
-                    let nonce = http::nonce(&request);
-                    (http::respond(&request, enter(), health), nonce, used)
-                }
-                answer @ Answer::Close { .. } => (answer, None, used),
-            },
-            Ok(None) => continue,
-            Err(refusal) => return Ok((refusal.answer(true), None)),
-        };
-        head.drain(..used);
-        return Ok((answer, nonce));
     }
 }
 
@@ -206,20 +194,6 @@ pub(crate) async fn within<T>(span: Duration, future: impl Future<Output = T>) -
     })
     .await
 }
-
-fn timed_out(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, format!("{what} timed out"))
-}
-
-/// Time for the request head, and for taking the answer to it.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Ciphertext that rustls may hold for a connection whose socket takes no more: two records.
-pub(crate) const TLS_BUFFER: usize = 32 * 1024;
-
-/// Time and bytes spent on a connection after its last answer.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
-const FAREWELL_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests;

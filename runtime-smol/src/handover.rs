@@ -10,8 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use mles_sansio::{Action, Event};
-
-use crate::io_thread::{EVENT, READ_MAX};
+use runtime_common::batch::{EVENT, READ_MAX};
 
 /// Between the node's thread and one other; `A` is a connection on its way to that thread.
 pub(crate) struct Handover<A>(Mutex<Shared<A>>);

@@ -2,37 +2,23 @@
 //! read into events for the node.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use mles_sansio::peering::wire::LINK_HEADER_MAX;
 use mles_sansio::{Action, ConnId, Ending, Event, Fault, GroupId, Role, Source};
+use runtime_common::batch::{Batch, EVENT, READ_MAX};
 use runtime_common::config::Config;
-use runtime_common::groups::{Excess, Fill, Flushed, Groups, Progress, conn_id, slot};
-use runtime_common::websocket::ControlPayload;
+use runtime_common::groups::{Excess, conn_id, slot};
+use runtime_common::inbound::Seen;
+use runtime_common::outbound::{self, Outbound, Outlet, Then, Written};
+use runtime_common::unfinished::Unfinished;
 use smol::io::{AsyncRead, AsyncWrite};
 
-use crate::session::{Phase, Session};
+use crate::session::Session;
 use crate::transport::Transport;
-
-/// What happened on a thread, for the node.
-#[derive(Default)]
-pub(crate) struct Batch {
-    pub(crate) events: Vec<Event>,
-    /// Connections whose first message is among the events.
-    pub(crate) held: Vec<ConnId>,
-    /// Pings to be answered when the events are handled.
-    pub(crate) pings: Vec<(ConnId, ControlPayload)>,
-}
-
-impl Batch {
-    fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.held.is_empty() && self.pings.is_empty()
-    }
-}
 
 /// The connections of one thread and what is queued for them.
 pub(crate) struct IoThread<S> {
@@ -40,29 +26,16 @@ pub(crate) struct IoThread<S> {
     free: RefCell<Vec<u32>>,
     thread: u8,
     generation: Cell<u32>,
-    pub(crate) groups: RefCell<Groups>,
-    pub(crate) max_message: usize,
-    /// What all unfinished messages may hold (M4.6).
-    unfinished_max: usize,
+    outbound: RefCell<Outbound>,
     /// What happened since the last turn.
-    events: RefCell<Vec<Event>>,
+    batch: RefCell<Batch>,
     /// Whoever runs the turns.
     turn: RefCell<Option<Waker>>,
-    /// Groups and connections that have something to deliver this turn.
-    grown: RefCell<Vec<GroupId>>,
-    touched: RefCell<Vec<ConnId>>,
-    /// Closing connections and when they are dropped at the latest, in order.
-    lingering: RefCell<VecDeque<(Instant, ConnId)>>,
-    /// Connections whose first message the node has not seen yet, and pings that came since the last turn.
-    held: RefCell<Vec<ConnId>>,
-    pings: RefCell<Vec<(ConnId, ControlPayload)>>,
     /// What was read since the last turn: bytes, and what its events cost.
     read: Cell<usize>,
     /// Connections that read on when it is taken.
     waiting: RefCell<Vec<ConnId>>,
-    /// Messages that are coming in: since when, and what all of them hold.
-    unfinished: RefCell<BTreeMap<ConnId, Instant>>,
-    unfinished_bytes: Cell<usize>,
+    unfinished: RefCell<Unfinished>,
     /// Where plaintext is read to: one buffer for all connections of the thread.
     pub(crate) scratch: RefCell<Box<[u8]>>,
     /// A delivery's copy of the group's members.
@@ -72,35 +45,17 @@ pub(crate) struct IoThread<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
     /// I/O thread number `thread`, with its share of the budgets over all sessions.
     pub(crate) fn new(thread: u8, config: &Config) -> Self {
-        let (outbox, max_message) = (config.outbox, config.max_message);
-        let together = TOGETHER.div_ceil(config.io_threads().into());
-        let together = together.max(TOGETHER_LEAST);
-        // Where messages are small, the largest that comes may be a link's header (F1.1).
-        let least = if config.peering.is_on() {
-            LINK_HEADER_MAX
-        } else {
-            0
-        };
-        let budget = max_message.max(least).saturating_mul(together);
         Self {
             sessions: RefCell::default(),
             free: RefCell::default(),
             thread,
             generation: Cell::new(0),
-            groups: RefCell::new(Groups::new(outbox, budget as u64)),
-            max_message,
-            unfinished_max: budget,
-            events: RefCell::default(),
+            outbound: RefCell::new(Outbound::new(config)),
+            batch: RefCell::default(),
             turn: RefCell::default(),
-            grown: RefCell::default(),
-            touched: RefCell::default(),
-            lingering: RefCell::default(),
-            held: RefCell::default(),
-            pings: RefCell::default(),
             read: Cell::new(0),
             waiting: RefCell::default(),
-            unfinished: RefCell::default(),
-            unfinished_bytes: Cell::new(0),
+            unfinished: RefCell::new(Unfinished::new(outbound::budget(config))),
             scratch: RefCell::new(vec![0; SCRATCH].into()),
             members: RefCell::default(),
         }
@@ -126,7 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
         if let Some(free) = sessions.get_mut(slot(conn)) {
             *free = Some(session.clone());
         }
-        self.groups.borrow_mut().open(conn);
+        self.outbound.borrow_mut().open(conn);
         self.report(Event::Opened { conn, role, source });
         session
     }
@@ -151,66 +106,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
         }
     }
 
-    /// The memory of a connection's unfinished message may have changed, which may be another one than
-    /// before. If all of them hold too much, the slowest is given up: a client that only drips cannot
-    /// keep the others out.
-    pub(crate) fn hold(&self, session: &Session<S>, another: bool) {
-        let (conn, after) = (session.conn, session.buffered());
-        let before = session.counted.replace(after);
-        if before == after && (after == 0 || !another) {
-            return;
-        }
-        let bytes = self.unfinished_bytes.get() + after - before;
-        self.unfinished_bytes.set(bytes);
-        let mut unfinished = self.unfinished.borrow_mut();
-        if after == 0 || another {
-            unfinished.remove(&conn);
-        }
-        if after > 0 {
-            unfinished.entry(conn).or_insert_with(Instant::now);
-        }
-        while self.unfinished_bytes.get() > self.unfinished_max {
-            let pace = |(&conn, since): (&ConnId, &Instant)| {
-                let session = self.session(conn)?;
-                let elapsed = since.elapsed().as_micros().max(1);
-                Some((session.buffered() as u128 * 1_000_000 / elapsed, conn))
-            };
-            let Some((_, slowest)) = unfinished.iter().filter_map(pace).min() else {
-                return;
-            };
-            unfinished.remove(&slowest);
-            if let Some(session) = self.session(slowest) {
+    /// A connection's unfinished message, which may be another one than before, holds so many bytes.
+    pub(crate) fn hold(&self, conn: ConnId, bytes: usize, another: bool) {
+        let given_up = self.unfinished.borrow_mut().hold(conn, bytes, another);
+        for conn in given_up {
+            if let Some(session) = self.session(conn) {
                 session.give_up();
-                self.unfinished_bytes
-                    .set(self.unfinished_bytes.get() - session.counted.take());
-                let (conn, fault) = (slowest, Fault::NoRoom);
+                let fault = Fault::NoRoom;
                 self.report(Event::Faulted { conn, fault });
             }
         }
     }
 
-    /// A connection's first message is on its way to the node.
-    pub(crate) fn held(&self, conn: ConnId) {
-        self.held.borrow_mut().push(conn);
-    }
-
-    /// A ping has come. It is answered when the node has had what came before it (M2.4).
-    pub(crate) fn pinged(&self, conn: ConnId, payload: ControlPayload) {
-        self.pings.borrow_mut().push((conn, payload));
-        self.wake_turn();
+    /// What one read of a connection has brought beside its events.
+    pub(crate) fn seen(&self, conn: ConnId, seen: &Seen, heard: bool) {
+        self.batch.borrow_mut().add(conn, seen, heard);
+        if heard {
+            self.has_read(EVENT);
+        }
+        if heard || seen.ping.is_some() {
+            self.wake_turn();
+        }
     }
 
     /// Forgets a connection, and tells the node if it should not know; its stream goes with the last
     /// reference.
     pub(crate) fn forget(&self, session: &Session<S>) {
-        if session.phase.get() != Phase::Closing {
-            self.lost(session);
-        }
+        self.lost(session);
         let conn = session.conn;
-        self.groups.borrow_mut().remove(conn);
+        self.outbound.borrow_mut().remove(conn);
         if self.session(conn).is_some() {
-            session.give_up();
-            self.hold(session, false);
+            self.hold(conn, 0, false);
             self.sessions.borrow_mut()[slot(conn)] = None;
             self.free.borrow_mut().push(slot(conn) as u32);
         }
@@ -219,7 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
 
     /// Hands an event to the next turn.
     pub(crate) fn report(&self, event: Event) {
-        self.events.borrow_mut().push(event);
+        self.batch.borrow_mut().events.push(event);
         self.has_read(EVENT);
         self.wake_turn();
     }
@@ -242,9 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
     /// happens next.
     pub(crate) fn take(&self, batch: &mut Batch) {
         debug_assert!(batch.is_empty(), "what it has is not lost");
-        std::mem::swap(&mut batch.events, &mut *self.events.borrow_mut());
-        std::mem::swap(&mut batch.held, &mut *self.held.borrow_mut());
-        std::mem::swap(&mut batch.pings, &mut *self.pings.borrow_mut());
+        std::mem::swap(batch, &mut *self.batch.borrow_mut());
         self.read.set(0);
         for conn in self.waiting.borrow_mut().drain(..) {
             if let Some(session) = self.session(conn) {
@@ -262,82 +186,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
             }
         }
         for (conn, payload) in batch.pings.drain(..) {
-            self.groups.borrow_mut().pong(conn, payload);
-            self.touch(conn);
+            self.outbound.borrow_mut().pong(conn, payload);
         }
     }
 
     /// Executes one action of the node, but for dials and notices, which are the caller's.
     pub(crate) fn execute(&self, action: Action) {
-        match action {
-            Action::Send { conn, frames } => {
-                if self.groups.borrow_mut().send(conn, &frames) {
-                    self.report(Event::Overrun { conn });
-                }
-                self.touch(conn);
-            }
-            Action::Broadcast {
-                group,
-                except,
-                frames,
-            } => {
-                let fill = self.groups.borrow_mut().broadcast(group, except, &frames);
-                match fill {
-                    Fill::First => self.grown.borrow_mut().push(group),
-                    Fill::Room => {}
-                    Fill::Deliver => self.deliver_group(group),
-                }
-            }
-            Action::Replay { conn, frames } => {
-                if self.groups.borrow_mut().replay(conn, frames) == Progress::Replayed {
-                    self.report(Event::Replayed { conn });
-                }
-                self.touch(conn);
-            }
-            Action::Join { conn, group } => self.groups.borrow_mut().join(conn, group),
-            Action::Leave { conn, .. } => self.groups.borrow_mut().leave(conn),
-            Action::Resume { conn, link } => {
-                let least = if link { LINK_HEADER_MAX } else { 0 };
+        let then = self.outbound.borrow_mut().execute(action);
+        match then {
+            Then::Nothing => {}
+            Then::Report(event) => self.report(event),
+            Then::Deliver(group) => self.deliver_group(group),
+            Then::Resume(conn, max_message) => {
                 if let Some(session) = self.session(conn) {
-                    session.resume(self.max_message.max(least)); // F1.1
+                    session.resume(max_message);
                 }
             }
-            Action::Ping { conn } => {
-                self.groups.borrow_mut().ping(conn);
-                self.touch(conn);
-            }
-            Action::Discard { conn } => {
-                self.groups.borrow_mut().discard(conn);
-                self.touch(conn);
-            }
-            Action::Close { conn, why } => {
-                self.groups.borrow_mut().close(conn, why);
+            Then::Closing(conn) => {
                 if let Some(session) = self.session(conn) {
                     session.closing();
-                    let end = Instant::now() + LINGER;
-                    self.lingering.borrow_mut().push_back((end, conn));
                 }
-                self.touch(conn);
             }
-            Action::StoreHistory { .. }
-            | Action::Dial { .. }
-            | Action::DialBridge { .. }
-            | Action::Notice(_) => {}
         }
     }
 
     /// Writes what this turn's actions queued.
     pub(crate) fn deliver(&self) {
-        let touched = std::mem::take(&mut *self.touched.borrow_mut());
-        for &conn in &touched {
+        let touched = self.outbound.borrow_mut().touched();
+        for conn in touched {
             self.push(conn);
         }
-        let mut grown = std::mem::take(&mut *self.grown.borrow_mut());
-        for group in grown.drain(..) {
+        let grown = self.outbound.borrow_mut().grown();
+        for group in grown {
             self.deliver_group(group);
         }
-        *self.grown.borrow_mut() = grown;
-        let relieved = self.groups.borrow_mut().relieve();
+        let relieved = self.outbound.borrow_mut().relieve();
         for excess in relieved {
             match excess {
                 Excess::Overrun(conn) => self.report(Event::Overrun { conn }),
@@ -353,19 +236,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
 
     /// Drops connections that have been closing for too long; says when to look again.
     pub(crate) fn drop_lingering(&self, now: Instant) -> Option<Instant> {
-        let mut lingering = self.lingering.borrow_mut();
-        while let Some(&(end, conn)) = lingering.front() {
-            let Some(session) = self.session(conn) else {
-                lingering.pop_front();
-                continue;
-            };
-            if end > now {
-                return Some(end);
+        let is_there = |conn| self.session(conn).is_some();
+        loop {
+            let overdue = self.outbound.borrow_mut().overdue(now, is_there);
+            match overdue {
+                Ok(conn) => {
+                    if let Some(session) = self.session(conn) {
+                        session.end();
+                    }
+                }
+                Err(next) => return next,
             }
-            lingering.pop_front();
-            session.end();
         }
-        None
     }
 
     /// How many connections there are.
@@ -382,12 +264,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
     /// Bytes of all messages that are coming in.
     #[cfg(test)]
     pub(crate) fn unfinished(&self) -> usize {
-        self.unfinished_bytes.get()
-    }
-
-    /// Wants a connection's outbox looked at this turn.
-    pub(crate) fn touch(&self, conn: ConnId) {
-        self.touched.borrow_mut().push(conn);
+        self.unfinished.borrow().bytes()
     }
 
     pub(crate) fn session(&self, conn: ConnId) -> Option<Rc<Session<S>>> {
@@ -397,105 +274,87 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
     }
 
     /// Writes what a connection's outbox holds, as far as its socket takes it.
-    pub(crate) fn flush(&self, session: &Session<S>, cx: &mut Context<'_>) {
-        let conn = session.conn;
-        let mut groups = self.groups.borrow_mut();
-        let mut stream = session.stream.borrow_mut();
-        let mut stream = Pin::new(&mut *stream);
-        let result = loop {
-            let bytes = groups.next(conn);
-            if bytes.is_empty() {
-                break stream.as_mut().poll_flush(cx);
-            }
-            match stream.as_mut().poll_write(cx, bytes) {
-                Poll::Ready(Ok(taken)) => {
-                    if groups.advance(conn, taken) == Progress::Replayed {
-                        self.report(Event::Replayed { conn });
-                    }
-                }
-                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
-                Poll::Pending => break Poll::Pending,
-            }
+    pub(crate) fn write(&self, session: &Session<S>, cx: &mut Context<'_>) {
+        let written = {
+            let mut stream = session.stream.borrow_mut();
+            let mut outlet = Polled {
+                stream: Pin::new(&mut *stream),
+                cx,
+            };
+            let mut outbound = self.outbound.borrow_mut();
+            outbound.write(session.conn, &mut outlet, |event| self.report(event))
         };
-        match result {
-            Poll::Ready(Ok(())) => {
-                session.blocked.set(false);
-                match groups.flushed(conn) {
-                    Flushed::UpToDate => {}
-                    Flushed::Drained => self.report(Event::Drained { conn }),
-                    Flushed::Closed => {
-                        session.close_sent.set(true);
-                        session.wake();
-                    }
-                }
+        session.blocked.set(written == Written::Blocked);
+        match written {
+            Written::Everything | Written::Blocked => {}
+            Written::Closed => {
+                session.close_sent.set(true);
+                session.wake();
             }
-            Poll::Ready(Err(_)) => {
-                drop(groups);
-                self.lost(session);
-            }
-            Poll::Pending => {
-                session.blocked.set(true);
-                if groups.blocked(conn) {
-                    self.report(Event::Overrun { conn });
-                }
-            }
+            Written::Broken => self.lost(session),
         }
     }
 
     /// The transport of a connection is gone.
     pub(crate) fn lost(&self, session: &Session<S>) {
-        if session.phase.replace(Phase::Ended) != Phase::Ended {
+        if session.lost() {
             let (conn, how) = (session.conn, Ending::Lost);
             self.report(Event::Closed { conn, how });
         }
-        session.wake();
     }
 
     fn deliver_group(&self, group: GroupId) {
         let mut members = std::mem::take(&mut *self.members.borrow_mut());
         members.clear();
-        members.extend_from_slice(self.groups.borrow().members(group));
+        members.extend_from_slice(self.outbound.borrow().members(group));
         for &conn in &members {
             self.push(conn);
         }
-        self.groups.borrow_mut().delivered(group);
+        self.outbound.borrow_mut().delivered(group);
         *self.members.borrow_mut() = members;
     }
 
-    /// Flushes a connection from outside of its task.
+    /// Writes to a connection from outside of its task.
     fn push(&self, conn: ConnId) {
         let Some(session) = self.session(conn) else {
             return;
         };
-        if session.phase.get() == Phase::Ended {
+        if session.has_ended() {
             return;
         }
         if session.blocked.get() {
             // Its task is woken when the socket takes more; here only the bound is looked at.
-            if self.groups.borrow_mut().blocked(conn) {
-                self.report(Event::Overrun { conn });
-            }
+            let mut outbound = self.outbound.borrow_mut();
+            outbound.blocked(conn, |event| self.report(event));
             return;
         }
         let waker = session.waker.borrow();
-        self.flush(&session, &mut Context::from_waker(&waker));
+        self.write(&session, &mut Context::from_waker(&waker));
+    }
+}
+
+/// A stream that is written to in a task: when it is full, the task is woken as soon as it is not.
+struct Polled<'a, 'c, S> {
+    stream: Pin<&'a mut S>,
+    cx: &'a mut Context<'c>,
+}
+
+impl<S: AsyncWrite> Outlet for Polled<'_, '_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        ready(self.stream.as_mut().poll_write(self.cx, bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        ready(self.stream.as_mut().poll_flush(self.cx))
+    }
+}
+
+fn ready<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
+    match poll {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
 
 /// Plaintext that one read takes at most.
 const SCRATCH: usize = 64 * 1024;
-
-/// What all connections together read before a turn, and so what waits for the node.
-pub(crate) const READ_MAX: usize = 4 << 20;
-
-/// What an event counts as beside its bytes: tiny messages cost the node more than reading them.
-pub(crate) const EVENT: usize = 256;
-
-/// Messages of the largest size for which there is room on the way in, and as many on the way out;
-/// smaller ones share it (M4.6, L3.10).
-const TOGETHER: usize = 4;
-/// For how many of them each thread has room at least: fewer would not be what the clauses allow.
-const TOGETHER_LEAST: usize = 2;
-
-/// How long the other end has to answer a close frame (X1.7).
-const LINGER: Duration = Duration::from_secs(5);

@@ -1,51 +1,37 @@
 //! The server's life, from the first connection to the last.
 
-use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use async_signal::{Signal, Signals};
-use mles_sansio::{Event, Node};
-use runtime_common::announcement::announcement;
-use runtime_common::certificates::Certificates;
+use mles_sansio::Event;
+use runtime_common::clock::Clock;
 use runtime_common::config::Config;
 use runtime_common::door::{self, Door};
-use runtime_common::http::Health;
-use runtime_common::limits::{Descriptors, Limits};
-use runtime_common::notices::Servers;
+use runtime_common::life::{self, Ready, STOP_MAX};
+use runtime_common::listening;
+use runtime_common::metrics::Meter;
 use runtime_common::tls;
 use rustls::ServerConfig;
 use smol::stream::StreamExt;
-use smol::{Task, Timer};
+use smol::{Async, Task, Timer};
 
-use crate::bridges::Bridges;
-use crate::certificates;
-use crate::clock::Clock;
+use crate::dialing;
 use crate::handover::Handover;
-use crate::listen::{self, Bound};
-use crate::monitor::{Monitor, Outlets};
-use crate::peers::Peers;
-use crate::peers_url;
+use crate::listen;
+use crate::monitor;
 use crate::socket::Socket;
 use crate::turn::{self, Aside};
+use crate::watch;
 use crate::worker::{Arrival, Worker};
 
 /// The I/O threads: this one, which is number 0 and has the node, and those beside it.
 struct Server {
     door: Arc<Door>,
     own: Rc<Worker>,
-    monitor: Rc<Monitor>,
+    meter: Arc<Meter>,
     others: Vec<Arc<Handover<Arrival>>>,
-}
-
-/// The servers that this one connects to.
-pub(crate) struct Others {
-    pub(crate) servers: Rc<Servers>,
-    pub(crate) peers: Option<Peers>,
-    pub(crate) bridges: Option<Bridges>,
 }
 
 /// Serves until a signal ends it.
@@ -53,93 +39,76 @@ pub(crate) struct Others {
 /// # Errors
 ///
 /// One line that says what to do, before anything is served.
-pub(crate) fn run(
-    config: &Arc<Config>,
-    descriptors: &Descriptors,
-    certificates: Certificates,
-    mut node: Node,
-    Others {
-        servers,
-        peers,
-        bridges,
-    }: Others,
-    bound: Bound,
-    outlets: Outlets,
-) -> Result<(), String> {
-    let limits = Limits {
-        filelimit: descriptors.filelimit,
-        max_sessions: descriptors.max_sessions,
-        per_ip_limit: config.per_ip_limit,
-        rate_limit: config.rate_limit,
-    };
-    let health = Health::new(config.peering.is_on());
-    let door = Arc::new(Door::new(limits, config.io_threads(), health));
-    let tls = tls::server_config(certificates.shown());
-    let others = (1..config.io_threads()).map(|thread| spawn(thread, config, &tls, &door));
+pub(crate) fn run(config: Config) -> Result<(), String> {
+    // It would otherwise end the process, and what follows takes its time.
+    let wishes = listen_for(&[Signal::Usr1])?;
+    let mut ready = Ready::new(config)?;
+    let config = &ready.config;
+    let tls = tls::server_config(ready.certificates.shown());
+    let others = (1..config.io_threads()).map(|thread| spawn(thread, config, &tls, &ready.door));
     let server = Rc::new(Server {
-        own: Worker::new(0, config, &tls, &door),
-        monitor: Monitor::new(&door, config),
+        own: Worker::new(0, config, &tls, &ready.door),
         others: others.collect::<Result<_, _>>()?,
-        door,
+        meter: ready.meter.clone(),
+        door: ready.door.clone(),
     });
     smol::block_on(server.own.clone().executor.run(async {
         let signals = listen_for(&[Signal::Term, Signal::Int])?;
-        let requests = listen_for(&[Signal::Hup])?;
+        let requests = || listen_for(&[Signal::Hup]);
+        let own = || server.own.clone();
         let executor = &server.own.executor;
-        let accepting = bound.listeners.into_iter().map(|listener| {
+        let bound = std::mem::take(&mut ready.bound.listeners);
+        let bound = bound.into_iter().zip(&ready.bound.addresses);
+        let accepting = bound.map(|(listener, address)| {
+            let listener = listener_of(listener, |error| listening::advice(*address, error))?;
             let server = server.clone();
-            executor.spawn(listen::accept(listener, move |stream, address| {
-                server.admit(Socket::new(stream), address.ip());
-            }))
+            Ok(
+                executor.spawn(listen::accept(listener, move |stream, address| {
+                    server.admit(Socket::new(stream), address.ip());
+                })),
+            )
         });
-        let accepting: Vec<_> = accepting.collect();
-        let _telling = server.monitor.clone().tell(executor, outlets);
-        announce(
-            &bound.addresses,
-            certificates.local_fingerprint().as_deref(),
-        )?;
-        let watch = executor.spawn(certificates::watch(certificates, requests));
-        let stop = executor.spawn(stop(server.clone(), signals, accepting));
-        // A task like the connections', so that it has its turn among them.
-        let inner = server.clone();
-        let peers = peers.map(Rc::new);
-        if let Some(peers) = &peers {
-            server.own.io.report(peers.first());
+        let accepting: Vec<_> = accepting.collect::<Result<_, String>>()?;
+        let mut aside = vec![executor.spawn(monitor::report(ready.meter.clone(), wishes))];
+        if let Some(listener) = ready.metrics.take() {
+            let listener = listener_of(listener, |error| format!("metrics: {error}"))?;
+            aside.push(executor.spawn(monitor::serve(ready.meter.clone(), listener)));
         }
-        let listed = match &peers {
-            Some(peers) => {
-                let own = || server.own.clone();
-                let requests = listen_for(&[Signal::Hup])?;
-                let file = executor.spawn(peers.clone().watch(own(), requests));
-                let requests = listen_for(&[Signal::Hup])?;
-                let page = executor.spawn(peers_url::watch(peers.clone(), own(), requests));
-                Some((file, page))
-            }
-            None => None,
-        };
-        let bridges = bridges.map(Rc::new);
+        ready.announce()?;
+        aside.push(executor.spawn(watch::certificates(ready.certificates, requests()?)));
+        aside.push(executor.spawn(stop(server.clone(), signals, accepting)));
+        if let Some(event) = ready.others.first() {
+            server.own.io.report(event);
+        }
+        let others = &ready.others;
+        aside.push(executor.spawn(watch::peers_file(others.clone(), own(), requests()?)));
+        aside.push(executor.spawn(watch::peers_page(others.clone(), own(), requests()?)));
+        let (inner, others, mut node) = (server.clone(), ready.others, ready.node);
+        // A task like the connections', so that it has its turn among them.
         let turns = executor.spawn(async move {
-            let (io, stopping) = (&inner.own.io, &inner.door.stopping);
-            let (others, tally) = (&inner.others, &inner.monitor.tally);
-            let aside = |aside| match (aside, &peers, &bridges) {
-                (Aside::Dial(peer), Some(peers), _) => peers.dial(&inner.own, &inner.door, peer),
-                (Aside::DialBridge(bridge, dial), _, Some(bridges)) => {
-                    bridges.dial(&inner.own, &inner.door, bridge, dial);
-                }
-                (Aside::Notice(notice), _, _) => servers.log(&notice),
-                (Aside::Dial(_), None, _) | (Aside::DialBridge(..), _, None) => {}
+            let (io, stopping, meter) = (&inner.own.io, &inner.door.stopping, &inner.meter);
+            let aside = |aside| match aside {
+                Aside::Dial(whom) => dialing::spawn(&inner.own, &others, &inner.door, whom),
+                Aside::Notice(notice) => others.servers.log(&notice),
             };
-            let clock = Clock::new();
-            turn::run(io, others, &mut node, &clock, stopping, tally, &aside).await;
+            let (clock, threads) = (Clock::new(), &inner.others);
+            turn::run(io, threads, &mut node, &clock, stopping, meter, &aside).await;
         });
         turns.await;
-        drop((stop, watch, listed));
+        drop(aside);
         Ok(())
     }))
 }
 
 fn listen_for(signals: &[Signal]) -> Result<Signals, String> {
     Signals::new(signals).map_err(|error| format!("cannot listen for signals: {error}"))
+}
+
+fn listener_of(
+    listener: TcpListener,
+    advice: impl FnOnce(&std::io::Error) -> String,
+) -> Result<Async<TcpListener>, String> {
+    Async::new(listener).map_err(|error| advice(&error))
 }
 
 /// Starts an I/O thread beside the node's.
@@ -202,16 +171,6 @@ impl Server {
     }
 }
 
-/// Says on stdout that the server is ready.
-fn announce(addresses: &[SocketAddr], local: Option<&str>) -> Result<(), String> {
-    let text = announcement(addresses, local, std::env::args_os().next());
-    let mut stdout = io::stdout().lock();
-    let written = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush());
-    written.map_err(|error| format!("cannot write to stdout: {error}"))
-}
-
 /// Waits for a signal, stops accepting and has the sessions closed; a second signal, or a client that
 /// does not take its close frame, ends the process.
 async fn stop(server: Rc<Server>, mut signals: Signals, accepting: Vec<Task<()>>) {
@@ -222,26 +181,12 @@ async fn stop(server: Rc<Server>, mut signals: Signals, accepting: Vec<Task<()>>
     for task in accepting {
         task.cancel().await;
     }
-    server.door.stopping.store(true, Ordering::Relaxed);
-    let sessions = server.door.sessions();
-    match server.monitor.links() {
-        0 => tracing::info!("stopping: closing {sessions} sessions"),
-        links => tracing::info!("stopping: closing {sessions} sessions, {links} of them links"),
-    }
+    life::stop(&server.door, &server.meter);
     server.own.io.report(Event::Shutdown);
-    smol::future::or(
-        async {
-            let _ = signals.next().await;
-            tracing::warn!("second signal: exiting at once");
-        },
-        async {
-            Timer::after(STOP_MAX).await;
-            tracing::info!("some sessions did not answer the close frame in time");
-        },
-    )
-    .await;
-    std::process::exit(0);
+    let asked = async { signals.next().await.is_some() };
+    let late = async {
+        Timer::after(STOP_MAX).await;
+        false
+    };
+    life::exit(smol::future::or(asked, late).await)
 }
-
-/// Time for sessions to take what is queued and the close frame: the whole stop takes less than 5 s.
-const STOP_MAX: Duration = Duration::from_millis(4500);

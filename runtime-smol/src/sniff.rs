@@ -8,6 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use runtime_common::entrance;
 use smol::io::{AsyncRead, AsyncWrite};
 
 /// The bytes below TLS.
@@ -27,11 +28,11 @@ impl<S> Sniff<S> {
         }
     }
 
-    /// One of a server that this end has dialed: what its first bytes are is left to TLS.
+    /// One of a server that this end has dialed: what its first byte is, is left to TLS.
     pub(crate) fn dialed(stream: S) -> Self {
         Self {
             stream,
-            first: Some(HANDSHAKE),
+            first: Some(0),
             taken: 0,
         }
     }
@@ -43,7 +44,7 @@ impl<S> Sniff<S> {
 
     /// Whether the other end speaks plain HTTP: the commonest first mistake (X1.14).
     pub(crate) fn is_plain_http(&self) -> bool {
-        self.first.is_some_and(|byte| byte.is_ascii_uppercase())
+        self.first.is_some_and(entrance::is_plain_http)
     }
 }
 
@@ -67,7 +68,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sniff<S> {
             && let Poll::Ready(Ok(1..)) = read
         {
             self.first = buf.first().copied();
-            if self.first != Some(HANDSHAKE) {
+            if !self.first.is_some_and(entrance::may_be_tls) {
                 return Poll::Ready(Err(io::Error::other("not TLS")));
             }
         }
@@ -100,9 +101,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Sniff<S> {
         Pin::new(&mut self.stream).poll_close(cx)
     }
 }
-
-/// The first byte of every TLS connection: a record of type handshake (RFC 8446 section 5.1).
-const HANDSHAKE: u8 = 0x16;
 
 /// Ciphertext that is read before it is another connection's turn: somewhat more than a session takes of
 /// its own accord.

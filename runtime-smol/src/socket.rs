@@ -5,6 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use runtime_common::listening;
 use smol::Async;
 use smol::io::{AsyncRead, AsyncWrite};
 use socket2::SockRef;
@@ -13,20 +14,13 @@ pub(crate) struct Socket(Async<TcpStream>);
 
 impl Socket {
     pub(crate) fn new(stream: Async<TcpStream>) -> Self {
-        if let Err(error) = stream.get_ref().set_nodelay(true) {
-            tracing::debug!("TCP_NODELAY: {error}");
-        }
+        listening::prepare(SockRef::from(&stream));
         Self(stream)
     }
 
-    /// Has the system acknowledge at once what has come and what comes until the next answer. A client with
-    /// Nagle's algorithm does not send its next small segment before, and the system would wait 40 ms for an
-    /// answer to go with it.
+    /// Has what comes acknowledged at once.
     pub(crate) fn acknowledge(&self) {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        if let Err(error) = SockRef::from(&self.0).set_tcp_quickack(true) {
-            tracing::debug!("TCP_QUICKACK: {error}");
-        }
+        listening::acknowledge(SockRef::from(&self.0));
     }
 }
 

@@ -1,29 +1,17 @@
 //! What a connection's frames go through on their way to the socket: TLS, and on a connection that was dialed the
 //! mask of a client (RFC 6455 section 5.3).
-//!
-//! Outboxes hold frames of a server, whichever end of the connection this is: they are masked as they leave, a
-//! record's worth at a time, so that a link costs no copy of what waits for it.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_rustls::{TlsStream, client, server};
-use runtime_common::random::Keys;
-use runtime_common::websocket::Masker;
+use runtime_common::websocket::Masking;
 use smol::io::{AsyncRead, AsyncWrite};
 
 pub(crate) struct Transport<S> {
     tls: TlsStream<S>,
     masking: Option<Box<Masking>>,
-}
-
-struct Masking {
-    masker: Masker,
-    keys: Keys,
-    /// Masked, and not yet taken by TLS beyond `written`: hardly more than [`RECORD`].
-    out: Vec<u8>,
-    written: usize,
 }
 
 impl<S> Transport<S> {
@@ -37,15 +25,9 @@ impl<S> Transport<S> {
 
     /// This end has.
     pub(crate) fn dialed(tls: client::TlsStream<S>) -> Self {
-        let masking = Masking {
-            masker: Masker::default(),
-            keys: Keys::new(),
-            out: Vec::new(),
-            written: 0,
-        };
         Self {
             tls: tls.into(),
-            masking: Some(Box::new(masking)),
+            masking: Some(Box::new(Masking::new())),
         }
     }
 
@@ -65,15 +47,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
         let Some(masking) = &mut self.masking else {
             return Poll::Ready(Ok(()));
         };
-        while masking.written < masking.out.len() {
-            let rest = &masking.out[masking.written..];
-            match ready!(Pin::new(&mut self.tls).poll_write(cx, rest))? {
+        while !masking.masked().is_empty() {
+            match ready!(Pin::new(&mut self.tls).poll_write(cx, masking.masked()))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                taken => masking.written += taken,
+                taken => masking.advance(taken),
             }
         }
-        masking.out.clear();
-        masking.written = 0;
         Poll::Ready(Ok(()))
     }
 }
@@ -98,14 +77,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Transport<S> {
         let Some(masking) = &mut self.masking else {
             return Pin::new(&mut self.tls).poll_write(cx, buf);
         };
-        let piece = &buf[..buf.len().min(RECORD)];
-        let keys = &mut masking.keys;
-        masking
-            .masker
-            .mask(piece, &mut masking.out, || keys.draw())?;
+        let taken = masking.mask(buf)?;
         match self.poll_drain(cx) {
             // What is left goes with the next write or flush, for which it is the first.
-            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(piece.len())),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(taken)),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
         }
     }
@@ -120,6 +95,3 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Transport<S> {
         Pin::new(&mut self.tls).poll_close(cx)
     }
 }
-
-/// Bytes that are masked at once: about the largest TLS record.
-const RECORD: usize = 16 * 1024;

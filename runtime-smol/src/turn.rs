@@ -8,17 +8,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Instant;
 
-use mles_sansio::{Action, BridgeId, DialId, Event, Node, Notice, PeerId};
+use mles_sansio::{Action, Event, Node, Notice};
+use runtime_common::batch::Batch;
+use runtime_common::clock::Clock;
+use runtime_common::metrics::Meter;
+use runtime_common::others::Whom;
 use smol::io::{AsyncRead, AsyncWrite};
 
-use crate::clock::{Alarm, Clock};
+use crate::clock::Alarm;
 use crate::handover::{Down, Handover};
-use crate::io_thread::{Batch, IoThread};
-use crate::monitor::Tally;
+use crate::io_thread::IoThread;
 use crate::route::Routes;
 
 /// Runs turns until the node was shut down and the last connection of all threads is gone. `others` are
-/// the hand-overs to the I/O threads from number 1 on; `tally` is kept up to date; `aside` gets what is for
+/// the hand-overs to the I/O threads from number 1 on; `meter` is kept up to date; `aside` gets what is for
 /// no connection.
 pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin, A>(
     io: &IoThread<S>,
@@ -26,12 +29,12 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin, A>(
     node: &mut Node,
     clock: &Clock,
     stopping: &AtomicBool,
-    tally: &Tally,
+    meter: &Meter,
     aside: &dyn Fn(Aside),
 ) {
     let mut alarm = Alarm::default();
     let mut due = false;
-    let mut threads = Threads::new(io, others, tally, aside);
+    let mut threads = Threads::new(io, others, meter, aside);
     let mut own = Batch::default();
     let mut events = Vec::new();
     poll_fn(|cx| {
@@ -53,7 +56,7 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin, A>(
                 any |= threads.handle(node, clock, None, &mut events);
             }
             if any {
-                tally.note(node);
+                meter.note(node);
                 threads.hand_over();
                 io.deliver();
                 if others.is_empty() {
@@ -80,10 +83,8 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin, A>(
 
 /// What the node wants done beside its connections.
 pub(crate) enum Aside {
-    /// A peer is to be dialed.
-    Dial(PeerId),
-    /// A connection over a bridge is to be opened.
-    DialBridge(BridgeId, DialId),
+    /// A connection to another server is to be opened.
+    Dial(Whom),
     /// Something is to be logged.
     Notice(Notice),
 }
@@ -92,7 +93,7 @@ pub(crate) enum Aside {
 struct Threads<'a, S, A> {
     io: &'a IoThread<S>,
     others: &'a [Arc<Handover<A>>],
-    tally: &'a Tally,
+    meter: &'a Meter,
     aside: &'a dyn Fn(Aside),
     routes: Routes,
     /// Actions of this turn for each of the others, and whether a batch of its events was handled.
@@ -103,13 +104,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, A> Threads<'a, S, A> {
     fn new(
         io: &'a IoThread<S>,
         others: &'a [Arc<Handover<A>>],
-        tally: &'a Tally,
+        meter: &'a Meter,
         aside: &'a dyn Fn(Aside),
     ) -> Self {
         Self {
             io,
             others,
-            tally,
+            meter,
             aside,
             routes: Routes::new(others.len() + 1),
             out: others.iter().map(|_| (Vec::new(), false)).collect(),
@@ -134,14 +135,14 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, A> Threads<'a, S, A> {
             }
             for action in node.handle(now, event) {
                 if let Action::Close { why, .. } = &action {
-                    self.tally.closes(*why);
+                    self.meter.closes(*why);
                 }
                 if let Action::Notice(notice) = action {
                     (self.aside)(Aside::Notice(notice));
                 } else if let Action::Dial { peer } = action {
-                    (self.aside)(Aside::Dial(peer));
+                    (self.aside)(Aside::Dial(Whom::Peer(peer)));
                 } else if let Action::DialBridge { bridge, dial } = action {
-                    (self.aside)(Aside::DialBridge(bridge, dial));
+                    (self.aside)(Aside::Dial(Whom::Bridge(bridge, dial)));
                 } else if self.others.is_empty() {
                     self.io.execute(action);
                 } else {

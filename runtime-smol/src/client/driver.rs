@@ -12,6 +12,7 @@ use async_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use async_tungstenite::{WebSocketReceiver, WebSocketSender, WebSocketStream};
 use mles_sansio::client::{Client, ClientAction, ClientEvent, ClientNotice, End, Goodbye};
 use mles_sansio::{ConnId, Frame, Kind};
+use runtime_common::clock::Clock;
 use runtime_common::dial::DialError;
 use smol::Timer;
 use smol::channel::{Receiver, Sender};
@@ -20,7 +21,7 @@ use smol::stream::Stream as _;
 use super::Event;
 use super::cork::Cork;
 use super::dial::{Dialer, Stream};
-use crate::clock::{Alarm, Clock};
+use crate::clock::Alarm;
 
 /// What a user wants.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use futures_rustls::{TlsConnector, client};
 use mles_sansio::{Ending, Event};
+use runtime_common::batch::{Batch, READ_MAX};
 use runtime_common::config::Config;
 use runtime_common::{local_certificate::local_certificate, tls};
 use rustls::crypto::ring::default_provider;
@@ -19,7 +20,6 @@ use smol::future::yield_now;
 use smol::{Async, LocalExecutor, Task};
 
 use super::*;
-use crate::io_thread::{Batch, READ_MAX};
 
 /// A stream that panics when it is read, once it is armed.
 struct Trap {

@@ -1,0 +1,114 @@
+//! A connection's way in behind TLS: one request, and a session or an answer (spec: T2, X1).
+
+use std::io;
+use std::time::Duration;
+
+use mles_sansio::{Nonces, Role};
+
+use crate::http::{self, Answer, Gate, Health};
+use crate::random;
+
+/// The head of a request, as far as it has come.
+#[derive(Debug, Default)]
+pub struct Request {
+    head: Vec<u8>,
+}
+
+/// What is to become of a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A session, when `response` is sent.
+    Session {
+        /// The bytes to send.
+        response: Vec<u8>,
+        /// What came behind the request: the session's first bytes.
+        rest: Vec<u8>,
+        /// Who may be there.
+        role: Role,
+    },
+    /// Its end, when `response` is sent.
+    Answer {
+        /// The bytes to send.
+        response: Vec<u8>,
+        /// The status of HTTP in it, for the log.
+        status: u16,
+    },
+}
+
+impl Request {
+    /// Takes in what was read; nothing comes of it while the head is not complete. `gate` says whether the server is
+    /// there for anybody; `enter` is called when this one is to become a session, and says whether it may.
+    ///
+    /// # Errors
+    /// The other end has ended the connection (there were no bytes), or the operating system gives no random numbers.
+    pub fn take_in(
+        &mut self,
+        bytes: &[u8],
+        gate: impl Fn() -> Gate,
+        enter: impl Fn() -> Gate,
+        health: &Health,
+    ) -> io::Result<Option<Verdict>> {
+        if bytes.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.head.extend_from_slice(bytes);
+        let (answer, dialer, used) = match http::parse_head(&self.head) {
+            Ok(Some((request, used))) => match http::respond(&request, gate(), health) {
+                // A good request for a session; only now is a place taken.
+                Answer::Upgrade { .. } => {
+                    let nonce = http::nonce(&request);
+                    (http::respond(&request, enter(), health), nonce, used)
+                }
+                answer @ Answer::Close { .. } => (answer, None, used),
+            },
+            Ok(None) => return Ok(None),
+            Err(refusal) => (refusal.answer(true), None, 0),
+        };
+        Ok(Some(match answer {
+            Answer::Close { response, status } => Verdict::Answer { response, status },
+            Answer::Upgrade { mut response } => {
+                let mut role = Role::Accepted;
+                if let Some(dialer) = dialer {
+                    let acceptor = random::nonce()?;
+                    http::add_nonce(&mut response, acceptor);
+                    role = Role::Peer(Nonces { dialer, acceptor });
+                }
+                Verdict::Session {
+                    response,
+                    rest: self.head.split_off(used),
+                    role,
+                }
+            }
+        }))
+    }
+}
+
+/// Whether a connection that begins with this byte speaks plain HTTP: the commonest first mistake (X1.14).
+pub fn is_plain_http(first: u8) -> bool {
+    first.is_ascii_uppercase()
+}
+
+/// Whether a connection that begins with this byte may speak TLS: what does not never reaches it.
+pub fn may_be_tls(first: u8) -> bool {
+    first == HANDSHAKE
+}
+
+/// A connection that took too long.
+pub fn timed_out(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("{what} timed out"))
+}
+
+/// Time for the request head, and for taking the answer to it.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time and bytes spent on a connection after its last answer: dropping a socket with unread data would take the
+/// answer back.
+pub const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+/// See [`FAREWELL_TIMEOUT`].
+pub const FAREWELL_BYTES: usize = 256 * 1024;
+
+/// Ciphertext that rustls may hold for a connection whose socket takes no more: two records.
+pub const TLS_BUFFER: usize = 32 * 1024;
+
+/// The type of the record that TLS begins with (RFC 8446 section 5.1).
+const HANDSHAKE: u8 = 22;

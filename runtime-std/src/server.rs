@@ -1,0 +1,243 @@
+//! The server's life, from the first connection to the last.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mles_sansio::{Event, Source};
+use runtime_common::clock::Clock;
+use runtime_common::config::Config;
+use runtime_common::door::{Door, Ticket};
+use runtime_common::http::Gate;
+use runtime_common::life::{self, Ready, STOP_MAX};
+use runtime_common::listening;
+use runtime_common::metrics::Meter;
+use runtime_common::outbound::{self, Outbound};
+use runtime_common::tls;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+use socket2::SockRef;
+
+use crate::driver::{Entrance, Outcome, come_in};
+use crate::inbox::Inbox;
+use crate::listen::Listening;
+use crate::thread::{self, CONNECTION, SERVICE};
+use crate::turn::Turns;
+use crate::{monitor, watch};
+
+/// What the threads of connections share.
+struct Server {
+    door: Arc<Door>,
+    inbox: Arc<Inbox>,
+    entrance: Entrance,
+    /// The sockets of connections that are no sessions yet, so that one can be given up.
+    coming: Mutex<HashMap<u64, Arc<TcpStream>>>,
+}
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+///
+/// One line that says what to do, before anything is served.
+pub(crate) fn run(mut config: Config) -> Result<(), String> {
+    // They would otherwise end the process, and what follows takes its time.
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]);
+    let signals = signals.map_err(|error| format!("cannot listen for signals: {error}"))?;
+    // Each connection has a thread; what is for a number of threads is for the node's.
+    config.threads = Some(1);
+    let ready = Ready::new(config)?;
+    let server = Arc::new(Server {
+        door: ready.door.clone(),
+        inbox: Arc::new(Inbox::new(outbound::budget(&ready.config))),
+        entrance: Entrance {
+            tls: tls::server_config(ready.certificates.shown()),
+            handshake_timeout: ready.config.handshake_timeout,
+            health: ready.door.health.clone(),
+        },
+        coming: Mutex::default(),
+    });
+    let mut turns = server.start(ready, signals)?;
+    turns.run(&|_| {});
+    Ok(())
+}
+
+impl Server {
+    /// Starts all threads but the node's, which is this one.
+    fn start(self: &Arc<Self>, mut ready: Ready, signals: Signals) -> Result<Turns, String> {
+        let no_thread = |error: io::Error| format!("cannot start a thread: {error}");
+        let spawn = |name, body: Box<dyn FnOnce() + Send>| {
+            thread::spawn(name, SERVICE, body).map_err(no_thread)
+        };
+        let mut listening = Vec::new();
+        for listener in std::mem::take(&mut ready.bound.listeners) {
+            let server = self.clone();
+            let take = move |stream, address: SocketAddr| server.admit(stream, address.ip());
+            listening.push(Listening::start(listener, take).map_err(no_thread)?);
+        }
+        let (wish, wishes) = channel();
+        let meter = ready.meter.clone();
+        spawn("report", Box::new(move || monitor::report(&meter, &wishes)))?;
+        if let Some(listener) = ready.metrics.take() {
+            let serving = monitor::serve(&ready.meter, listener);
+            serving.map_err(|error| format!("metrics: {error}"))?;
+        }
+        ready.announce()?;
+        let (for_certificates, requests) = channel();
+        let certificates = ready.certificates;
+        let watch = move || watch::certificates(certificates, &requests);
+        spawn("certificates", Box::new(watch))?;
+        if let Some(event) = ready.others.first() {
+            self.inbox.report(event);
+        }
+        let (for_file, requests) = channel();
+        let (others, inbox) = (ready.others.clone(), self.inbox.clone());
+        let watch = move || watch::peers_file(&others, &inbox, &requests);
+        spawn("peers-file", Box::new(watch))?;
+        let stopping = Stopping {
+            server: self.clone(),
+            meter: ready.meter.clone(),
+            listening,
+        };
+        let hang_up = vec![for_certificates, for_file];
+        let listen = move || stopping.listen(signals, &hang_up, &wish);
+        spawn("signals", Box::new(listen))?;
+        Ok(Turns {
+            node: ready.node,
+            inbox: self.inbox.clone(),
+            outbound: Outbound::new(&ready.config),
+            meter: ready.meter,
+            door: ready.door,
+            others: ready.others,
+            clock: Clock::new(),
+            sessions: Vec::new(),
+            reports: Vec::new(),
+            actions: Vec::new(),
+        })
+    }
+
+    /// Takes a connection in, if it may, on a thread of its own.
+    fn admit(self: &Arc<Self>, stream: TcpStream, address: IpAddr) {
+        let (ticket, evicted) = match self.door.admit(address) {
+            Ok(admitted) => admitted,
+            Err(refused) => return tracing::debug!("connection refused: {refused}"),
+        };
+        if let Some(evicted) = evicted {
+            self.give_up(evicted);
+        }
+        listening::prepare(SockRef::from(&stream));
+        let stream = Arc::new(stream);
+        self.coming().insert(ticket.id, stream.clone());
+        let gone = Gone(self.clone(), ticket.id);
+        let server = self.clone();
+        let body = move || {
+            let _gone = gone;
+            server.serve(stream, ticket);
+        };
+        if let Err(error) = thread::spawn("connection", CONNECTION, body) {
+            tracing::warn!(
+                "cannot start a thread: {error}; dropping a new connection: lower --max-sessions"
+            );
+        }
+    }
+
+    /// The whole life of a connection.
+    fn serve(&self, socket: Arc<TcpStream>, ticket: Ticket) {
+        let gate = || self.door.gate();
+        let enter = || self.enter(ticket.id);
+        match come_in(&self.entrance, &socket, gate, enter) {
+            Ok(opening) => {
+                let source = Source(ticket.source.key());
+                let session = opening.open(&self.inbox, socket, source);
+                session.live(&self.inbox);
+                self.inbox.put_gone(session.conn);
+            }
+            Err(Outcome::Answered(status)) => {
+                self.door.answered(status);
+                tracing::debug!("answered with HTTP {status}");
+            }
+            Err(Outcome::Failed(error)) => {
+                self.door.failed();
+                tracing::debug!("connection failed: {error}");
+            }
+        }
+    }
+
+    fn enter(&self, id: u64) -> Gate {
+        let gate = self.door.enter(id);
+        if gate == Gate::Open {
+            self.coming().remove(&id);
+        }
+        gate
+    }
+
+    /// Gives up a connection that is no session yet: its thread finds its socket closed.
+    fn give_up(&self, id: u64) {
+        let socket = self.coming().remove(&id);
+        if let Some(socket) = socket {
+            let _ = socket.shutdown(Shutdown::Both);
+            tracing::debug!("an unfinished connection gave way to a new one");
+        }
+    }
+
+    fn coming(&self) -> MutexGuard<'_, HashMap<u64, Arc<TcpStream>>> {
+        self.coming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection is over when its thread is, whichever way that ends.
+struct Gone(Arc<Server>, u64);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let Self(server, id) = self;
+        server.coming().remove(id);
+        server.door.gone(*id);
+    }
+}
+
+/// Who does not look any more needs no request.
+fn ask(request: &Sender<()>) {
+    let _ = request.send(());
+}
+
+/// What a signal to stop has an end of.
+struct Stopping {
+    server: Arc<Server>,
+    meter: Arc<Meter>,
+    listening: Vec<Listening>,
+}
+
+impl Stopping {
+    /// Passes signals on: to who looks after files, to who reports, and the first that says so ends the server. A second
+    /// one, or a client that does not take its close frame, ends the process.
+    fn listen(mut self, mut signals: Signals, hang_up: &[Sender<()>], wish: &Sender<()>) {
+        let mut stopping = false;
+        for signal in signals.forever() {
+            match signal {
+                SIGHUP => hang_up.iter().for_each(ask),
+                SIGUSR1 => ask(wish),
+                _ if stopping => life::exit(true),
+                _ => {
+                    stopping = true;
+                    self.stop();
+                }
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        // Waited for: who reads the next line finds nobody listening.
+        self.listening.drain(..).for_each(Listening::close);
+        life::stop(&self.server.door, &self.meter);
+        self.server.inbox.report(Event::Shutdown);
+        let late = || {
+            std::thread::sleep(STOP_MAX);
+            life::exit(false)
+        };
+        if thread::spawn("late", SERVICE, late).is_err() {
+            life::exit(false);
+        }
+    }
+}

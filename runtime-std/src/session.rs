@@ -1,0 +1,313 @@
+//! A session: its thread reads, the node's thread writes. Both may hold its lock, and neither waits while it does.
+
+use std::io::Read;
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use mles_sansio::{ConnId, Ending, Event};
+use runtime_common::inbound::{Inbound, Phase, Seen};
+use runtime_common::outbound::{Outbound, Written};
+
+use crate::inbox::{Inbox, News};
+use crate::socket::wait_for_room;
+use crate::thread::{self, WAITER};
+use crate::transport::Transport;
+
+pub(crate) struct Session {
+    pub(crate) conn: ConnId,
+    socket: Arc<TcpStream>,
+    state: Mutex<State>,
+    /// Its thread may read on, or has to end.
+    changed: Condvar,
+}
+
+struct State {
+    transport: Transport,
+    inbound: Inbound,
+    /// The socket takes no more; a thread waits until it does.
+    blocked: bool,
+    close_sent: bool,
+    /// Goodbye is said, and nothing is to follow.
+    shut: bool,
+    /// Writing has failed.
+    broken: bool,
+}
+
+/// What a session's thread does next.
+enum Next {
+    Read,
+    Wait,
+    End,
+}
+
+impl Session {
+    pub(crate) fn new(
+        conn: ConnId,
+        socket: Arc<TcpStream>,
+        transport: Transport,
+        rest: Vec<u8>,
+    ) -> Self {
+        let state = State {
+            inbound: Inbound::new(conn, transport.is_dialed(), rest),
+            transport,
+            blocked: false,
+            close_sent: false,
+            shut: false,
+            broken: false,
+        };
+        Self {
+            conn,
+            socket,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// The session's whole life, on its own thread.
+    pub(crate) fn live(self: &Arc<Self>, inbox: &Arc<Inbox>) {
+        let mut buffer = [0; CIPHERTEXT];
+        let mut arrived = 0..0;
+        let mut news = News::default();
+        loop {
+            let next = self.read(&mut buffer, &mut arrived, &mut news);
+            if std::mem::take(&mut news.blocked) {
+                self.write_when_there_is_room(inbox);
+            }
+            inbox.put(self.conn, &mut news);
+            match next {
+                Next::Read => match (&*self.socket).read(&mut buffer) {
+                    Ok(count @ 1..) => arrived = 0..count,
+                    Ok(0) | Err(_) => {
+                        self.lost(&mut news);
+                        return inbox.put(self.conn, &mut news);
+                    }
+                },
+                Next::Wait => self.wait_for_change(),
+                Next::End => return,
+            }
+        }
+    }
+
+    /// Takes in what arrived, as far as anything is to be read now.
+    fn read(
+        &self,
+        buffer: &mut [u8],
+        arrived: &mut std::ops::Range<usize>,
+        news: &mut News,
+    ) -> Next {
+        let mut plaintext = [0; PLAINTEXT];
+        let mut seen = Seen::default();
+        let mut state = self.lock();
+        let state = &mut *state;
+        let next = loop {
+            let room = state.inbound.room(plaintext.len());
+            if state.inbound.phase() == Phase::Ended || state.broken {
+                break Next::End;
+            }
+            let events = &mut news.events;
+            if state
+                .inbound
+                .read_rest(&mut seen, |event| events.push(event))
+            {
+                continue;
+            }
+            if room == 0 {
+                break Next::Wait;
+            }
+            if state.shut {
+                // It is not even decrypted.
+                let count = arrived.len().min(room);
+                if count == 0 {
+                    break Next::Read;
+                }
+                let skipped = &mut buffer[arrived.start..arrived.start + count];
+                state
+                    .inbound
+                    .read(skipped, &mut seen, |event| events.push(event));
+                arrived.start += count;
+                continue;
+            }
+            match state.transport.read(&mut plaintext[..room]) {
+                Ok(Some(count @ 1..)) => {
+                    news.bytes += count;
+                    let bytes = &mut plaintext[..count];
+                    state
+                        .inbound
+                        .read(bytes, &mut seen, |event| events.push(event));
+                    continue;
+                }
+                Ok(None) => {}
+                Ok(Some(0)) | Err(_) => break Next::End,
+            }
+            if arrived.start == arrived.end {
+                break Next::Read;
+            }
+            let mut rest = &buffer[arrived.clone()];
+            let taken = state.transport.take_in(&mut rest);
+            arrived.start = arrived.end - rest.len();
+            if taken.is_err() {
+                break Next::End;
+            }
+        };
+        let heard = state.inbound.was_heard(&seen);
+        if matches!(next, Next::End) {
+            self.tell_loss(state, news);
+        } else {
+            news.heard = heard;
+            // TLS answers a change of keys.
+            news.writes = state.transport.wants_write() && !state.blocked;
+            news.blocked = self.say_goodbye(state);
+        }
+        news.buffered = state.inbound.buffered();
+        news.seen = seen;
+        next
+    }
+
+    /// The other end is gone.
+    fn lost(&self, news: &mut News) {
+        self.tell_loss(&mut self.lock(), news);
+    }
+
+    fn tell_loss(&self, state: &mut State, news: &mut News) {
+        if state.inbound.lost() {
+            let (conn, how) = (self.conn, Ending::Lost);
+            news.events.push(Event::Closed { conn, how });
+        }
+    }
+
+    fn wait_for_change(&self) {
+        let waits = |state: &mut State| {
+            let inbound = &state.inbound;
+            inbound.room(1) == 0 && inbound.phase() != Phase::Ended && !state.broken
+        };
+        let waited = self.changed.wait_while(self.lock(), waits);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The node has accepted the header, or waits for none.
+    pub(crate) fn resume(&self, max_message: usize) {
+        self.change(|inbound| inbound.resume(max_message));
+    }
+
+    /// The node has seen the header, and neither resumed nor closed the connection.
+    pub(crate) fn wait(&self) {
+        self.change(Inbound::wait);
+    }
+
+    /// The node ends the connection.
+    pub(crate) fn closing(&self) {
+        self.change(Inbound::closing);
+    }
+
+    /// Reads nothing more of what comes, and frees what was read of it.
+    pub(crate) fn give_up(&self) {
+        self.lock().inbound.give_up();
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Inbound) -> bool) {
+        if change(&mut self.lock().inbound) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// The connection is dropped whatever it still owes.
+    pub(crate) fn end(&self) {
+        self.lock().inbound.end();
+        self.wake();
+    }
+
+    /// The connection is dropped, and the node is to hear of it.
+    pub(crate) fn break_off(&self) {
+        self.lock().broken = true;
+        self.wake();
+    }
+
+    /// Ends whatever its thread waits for.
+    fn wake(&self) {
+        // If it is gone already, so is who waits for it.
+        let _ = self.socket.shutdown(Shutdown::Both);
+        self.changed.notify_one();
+    }
+
+    /// Writes what is queued for it, as far as the socket takes it. On the node's thread.
+    pub(crate) fn write(
+        self: &Arc<Self>,
+        outbound: &mut Outbound,
+        inbox: &Arc<Inbox>,
+        report: impl FnMut(Event),
+    ) {
+        let mut state = self.lock();
+        if state.inbound.phase() == Phase::Ended || state.broken {
+            return;
+        }
+        if state.blocked {
+            return outbound.blocked(self.conn, report);
+        }
+        let mut blocked = false;
+        match outbound.write(self.conn, &mut state.transport, report) {
+            Written::Everything => {}
+            Written::Closed => state.close_sent = true,
+            Written::Blocked => {
+                state.blocked = true;
+                blocked = true;
+            }
+            Written::Broken => {
+                drop(state);
+                return self.break_off();
+            }
+        }
+        blocked |= self.say_goodbye(&mut state);
+        drop(state);
+        if blocked {
+            self.write_when_there_is_room(inbox);
+        }
+    }
+
+    /// The socket takes more.
+    pub(crate) fn unblock(&self) {
+        self.lock().blocked = false;
+    }
+
+    /// Ends TLS when nothing is left to be said. Says whether that has to wait for the socket.
+    fn say_goodbye(&self, state: &mut State) -> bool {
+        if !state.close_sent || !state.inbound.is_over() || state.shut || state.blocked {
+            return false;
+        }
+        match state.transport.shut() {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                state.blocked = true;
+                return true;
+            }
+            // What has failed is over, too.
+            Ok(()) | Err(_) => state.shut = true,
+        }
+        if state.inbound.close_read() {
+            state.inbound.end();
+            self.wake();
+        }
+        false
+    }
+
+    /// Has a thread of its own wait until the socket takes more, and tell the node.
+    fn write_when_there_is_room(self: &Arc<Self>, inbox: &Arc<Inbox>) {
+        let (session, inbox) = (self.clone(), inbox.clone());
+        let waits = move || {
+            wait_for_room(&session.socket);
+            inbox.put_writable(session.conn);
+        };
+        if let Err(error) = thread::spawn("waiter", WAITER, waits) {
+            tracing::warn!("no thread to wait for a slow client: {error}; it is dropped");
+            self.break_off();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is read from a socket at once.
+const CIPHERTEXT: usize = 4 * 1024;
+
+/// Plaintext that is understood at once.
+const PLAINTEXT: usize = 4 * 1024;

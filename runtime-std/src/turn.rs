@@ -1,0 +1,198 @@
+//! The turn: what the connections read goes through the node, and what the node answers goes out. All of it on one
+//! thread, which owns the node and everything that is queued, and never waits for a socket.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use mles_sansio::{Action, ConnId, Event, GroupId, Node};
+use runtime_common::clock::Clock;
+use runtime_common::door::Door;
+use runtime_common::groups::{Excess, slot};
+use runtime_common::metrics::Meter;
+use runtime_common::others::{Others, Whom};
+use runtime_common::outbound::{Outbound, Then};
+
+use crate::inbox::{Inbox, Letters};
+use crate::session::Session;
+
+/// What the node's thread has.
+pub(crate) struct Turns {
+    pub(crate) node: Node,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) outbound: Outbound,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) door: Arc<Door>,
+    pub(crate) others: Arc<Others>,
+    pub(crate) clock: Clock,
+    pub(crate) sessions: Vec<Option<Arc<Session>>>,
+    /// What the last turn's writing has led to.
+    pub(crate) reports: Vec<Event>,
+    /// Room for the actions of one event.
+    pub(crate) actions: Vec<Action>,
+}
+
+impl Turns {
+    /// Runs turns until the node was shut down and the last session is gone. `dial` opens a connection to another
+    /// server.
+    pub(crate) fn run(&mut self, dial: &dyn Fn(Whom)) {
+        let mut letters = Letters::default();
+        let mut count = 0;
+        loop {
+            let lingering = self.drop_lingering();
+            let next = self.node.next_timeout().map(|(at, _)| self.clock.at(at));
+            let next = [next, lingering].into_iter().flatten().min();
+            let next = match self.reports.is_empty() {
+                true => next,
+                false => Some(Instant::now()),
+            };
+            if count == 0 && self.reports.is_empty() && self.door.stopping.load(Ordering::Relaxed) {
+                return;
+            }
+            self.inbox.take(&mut letters, next);
+            count += letters.arrivals.len();
+            count -= letters.gone.len();
+            self.turn(&mut letters, dial);
+        }
+    }
+
+    fn turn(&mut self, letters: &mut Letters, dial: &dyn Fn(Whom)) {
+        for session in letters.arrivals.drain(..) {
+            self.outbound.open(session.conn);
+            let slot = slot(session.conn);
+            if self.sessions.len() <= slot {
+                self.sessions.resize_with(slot + 1, || None);
+            }
+            self.sessions[slot] = Some(session);
+        }
+        for event in std::mem::take(&mut self.reports) {
+            self.handle(event, dial);
+        }
+        for event in letters.batch.events.drain(..) {
+            self.handle(event, dial);
+        }
+        let next = self.node.next_timeout().map(|(at, _)| self.clock.at(at));
+        if next.is_some_and(|next| next <= Instant::now()) {
+            self.handle(Event::Timeout, dial);
+        }
+        // Whoever is neither resumed nor closed by now has to wait.
+        for conn in letters.batch.held.drain(..) {
+            self.with(conn, |session| session.wait());
+        }
+        for (conn, payload) in letters.batch.pings.drain(..) {
+            self.outbound.pong(conn, payload);
+        }
+        for conn in letters.given_up.drain(..) {
+            self.with(conn, |session| session.give_up());
+        }
+        for conn in letters.writable.drain(..) {
+            self.with(conn, |session| session.unblock());
+            self.write(conn);
+        }
+        for conn in letters.touched.drain(..) {
+            self.write(conn);
+        }
+        self.deliver();
+        for conn in letters.gone.drain(..) {
+            self.outbound.remove(conn);
+            self.sessions[slot(conn)] = None;
+            self.inbox.free(conn);
+        }
+        self.meter.note(&self.node);
+    }
+
+    /// Takes an event through the node, and executes what comes of it.
+    fn handle(&mut self, event: Event, dial: &dyn Fn(Whom)) {
+        let now = self.clock.now();
+        let mut actions = std::mem::take(&mut self.actions);
+        actions.extend(self.node.handle(now, event));
+        for action in actions.drain(..) {
+            match action {
+                Action::Notice(notice) => self.others.servers.log(&notice),
+                Action::Dial { peer } => dial(Whom::Peer(peer)),
+                Action::DialBridge { bridge, dial: id } => dial(Whom::Bridge(bridge, id)),
+                action => {
+                    if let Action::Close { why, .. } = &action {
+                        self.meter.closes(*why);
+                    }
+                    self.execute(action);
+                }
+            }
+        }
+        self.actions = actions;
+    }
+
+    fn execute(&mut self, action: Action) {
+        match self.outbound.execute(action) {
+            Then::Nothing => {}
+            Then::Report(event) => self.reports.push(event),
+            Then::Deliver(group) => self.deliver_group(group),
+            Then::Resume(conn, max_message) => {
+                self.with(conn, |session| session.resume(max_message));
+            }
+            Then::Closing(conn) => self.with(conn, |session| session.closing()),
+        }
+    }
+
+    /// Writes what this turn's actions queued.
+    fn deliver(&mut self) {
+        for conn in self.outbound.touched() {
+            self.write(conn);
+        }
+        for group in self.outbound.grown() {
+            self.deliver_group(group);
+        }
+        for excess in self.outbound.relieve() {
+            match excess {
+                Excess::Overrun(conn) => self.reports.push(Event::Overrun { conn }),
+                Excess::Dropped(conn) => {
+                    tracing::debug!("{conn}: dropped in the middle of a frame, to free memory");
+                    self.with(conn, |session| session.break_off());
+                }
+            }
+        }
+    }
+
+    fn deliver_group(&mut self, group: GroupId) {
+        let members = self.outbound.members(group).to_vec();
+        for conn in members {
+            self.write(conn);
+        }
+        self.outbound.delivered(group);
+    }
+
+    fn write(&mut self, conn: ConnId) {
+        let Some(session) = self.session(conn).cloned() else {
+            return;
+        };
+        let reports = &mut self.reports;
+        session.write(&mut self.outbound, &self.inbox, |event| reports.push(event));
+    }
+
+    /// Drops sessions that have been closing for too long; says when to look again.
+    fn drop_lingering(&mut self) -> Option<Instant> {
+        loop {
+            let sessions = &self.sessions;
+            let is_there = |conn| session(sessions, conn).is_some();
+            match self.outbound.overdue(Instant::now(), is_there) {
+                Ok(conn) => self.with(conn, |session| session.end()),
+                Err(next) => return next,
+            }
+        }
+    }
+
+    fn with(&self, conn: ConnId, act: impl FnOnce(&Session)) {
+        if let Some(session) = self.session(conn) {
+            act(session);
+        }
+    }
+
+    fn session(&self, conn: ConnId) -> Option<&Arc<Session>> {
+        session(&self.sessions, conn)
+    }
+}
+
+fn session(sessions: &[Option<Arc<Session>>], conn: ConnId) -> Option<&Arc<Session>> {
+    let session = sessions.get(slot(conn))?.as_ref();
+    session.filter(|session| session.conn == conn)
+}

@@ -83,8 +83,11 @@ pub(crate) fn come_in(
     }
     .map_err(|error| Outcome::Failed(io::Error::other(error)))?;
     while tls.is_handshaking() {
-        tls.complete_io(&mut timed)
-            .map_err(failed("TLS handshake"))?;
+        if let Err(error) = tls.complete_io(&mut timed) {
+            // What was wrong is told, as far as it can be.
+            let _ = send(&mut tls, &mut timed);
+            return Err(failed("TLS handshake")(error));
+        }
     }
     listening::acknowledge(SockRef::from(socket));
     let mut timed = Timed::new(socket, HEAD_TIMEOUT);
@@ -145,9 +148,7 @@ pub(crate) fn farewell(socket: &TcpStream, tls: Option<&mut ServerConnection>, r
             Some(tls) => {
                 Stream::new(tls, &mut timed).write_all(response)?;
                 tls.send_close_notify();
-                while tls.wants_write() {
-                    tls.write_tls(&mut timed)?;
-                }
+                send(tls, &mut timed)?;
             }
             None => timed.write_all(response)?,
         }
@@ -163,6 +164,14 @@ pub(crate) fn farewell(socket: &TcpStream, tls: Option<&mut ServerConnection>, r
         }
     };
     let _ = goodbye();
+}
+
+/// Writes what TLS has to say.
+fn send(tls: &mut ServerConnection, socket: &mut Timed<'_>) -> io::Result<()> {
+    while tls.wants_write() {
+        tls.write_tls(socket)?;
+    }
+    Ok(())
 }
 
 /// What took too long, if that was it.

@@ -68,8 +68,6 @@ pub(crate) struct News {
     pub(crate) buffered: usize,
     /// TLS has something to say.
     pub(crate) writes: bool,
-    /// Goodbye has to wait for the socket.
-    pub(crate) blocked: bool,
 }
 
 impl Inbox {
@@ -112,19 +110,23 @@ impl Inbox {
         session
     }
 
-    /// Hands over what a read has brought. Waits while the node is behind.
+    /// Waits while the node is behind with what was read.
+    pub(crate) fn wait_for_room(&self) {
+        let waited = self
+            .emptied
+            .wait_while(self.lock(), |shared| shared.cost > READ_MAX);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Hands over what a read has brought.
     pub(crate) fn put(&self, conn: ConnId, news: &mut News) {
         let seen = std::mem::take(&mut news.seen);
-        let bytes = std::mem::take(&mut news.bytes);
         let mut shared = self.lock();
-        while shared.cost > READ_MAX {
-            let waited = self.emptied.wait(shared);
-            shared = waited.unwrap_or_else(PoisonError::into_inner);
-        }
+        let shared = &mut *shared;
         let given_up = shared.unfinished.hold(conn, news.buffered, seen.message);
-        let heard = std::mem::take(&mut news.heard);
+        let heard = news.heard;
         let count = news.events.len() + usize::from(heard) + given_up.len();
-        shared.cost += bytes + count * EVENT;
+        shared.cost += news.bytes + count * EVENT;
         let letters = &mut shared.letters;
         letters.batch.events.append(&mut news.events);
         letters.batch.add(conn, &seen, heard);
@@ -133,11 +135,15 @@ impl Inbox {
             letters.batch.events.push(Event::Faulted { conn, fault });
             letters.given_up.push(conn);
         }
-        if std::mem::take(&mut news.writes) {
+        if news.writes {
             letters.touched.push(conn);
         }
         if !letters.is_empty() {
             self.filled.notify_one();
+        }
+        if shared.cost <= READ_MAX {
+            // One after the other, so that what all of them read is not much more than there is room for.
+            self.emptied.notify_one();
         }
     }
 
@@ -187,7 +193,7 @@ impl Inbox {
         }
         std::mem::swap(letters, &mut shared.letters);
         if std::mem::take(&mut shared.cost) > READ_MAX {
-            self.emptied.notify_all();
+            self.emptied.notify_one();
         }
     }
 

@@ -2,10 +2,11 @@
 
 use std::io::Read;
 use std::net::{Shutdown, TcpStream};
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use mles_sansio::{ConnId, Ending, Event};
-use runtime_common::inbound::{Inbound, Phase, Seen};
+use runtime_common::inbound::{Inbound, Phase};
 use runtime_common::outbound::{Outbound, Written};
 
 use crate::inbox::{Inbox, News};
@@ -35,8 +36,13 @@ struct State {
 
 /// What a session's thread does next.
 enum Next {
+    /// To read from the socket.
     Read,
+    /// To wait until the node says what is to be read.
     Wait,
+    /// To have a thread wait until the socket takes more.
+    Waiter,
+    /// Nothing.
     End,
 }
 
@@ -67,36 +73,25 @@ impl Session {
     pub(crate) fn live(self: &Arc<Self>, inbox: &Arc<Inbox>) {
         let mut buffer = [0; CIPHERTEXT];
         let mut arrived = 0..0;
-        let mut news = News::default();
         loop {
-            let next = self.read(&mut buffer, &mut arrived, &mut news);
-            if std::mem::take(&mut news.blocked) {
-                self.write_when_there_is_room(inbox);
-            }
-            inbox.put(self.conn, &mut news);
-            match next {
+            inbox.wait_for_room();
+            match self.read(&mut buffer, &mut arrived, inbox) {
                 Next::Read => match (&*self.socket).read(&mut buffer) {
                     Ok(count @ 1..) => arrived = 0..count,
-                    Ok(0) | Err(_) => {
-                        self.lost(&mut news);
-                        return inbox.put(self.conn, &mut news);
-                    }
+                    Ok(0) | Err(_) => return self.lost(inbox),
                 },
                 Next::Wait => self.wait_for_change(),
+                Next::Waiter => self.write_when_there_is_room(inbox),
                 Next::End => return,
             }
         }
     }
 
     /// Takes in what arrived, as far as anything is to be read now.
-    fn read(
-        &self,
-        buffer: &mut [u8],
-        arrived: &mut std::ops::Range<usize>,
-        news: &mut News,
-    ) -> Next {
+    fn read(&self, buffer: &mut [u8], arrived: &mut Range<usize>, inbox: &Inbox) -> Next {
         let mut plaintext = [0; PLAINTEXT];
-        let mut seen = Seen::default();
+        let mut news = News::default();
+        let seen = &mut news.seen;
         let mut state = self.lock();
         let state = &mut *state;
         let next = loop {
@@ -105,10 +100,7 @@ impl Session {
                 break Next::End;
             }
             let events = &mut news.events;
-            if state
-                .inbound
-                .read_rest(&mut seen, |event| events.push(event))
-            {
+            if state.inbound.read_rest(seen, |event| events.push(event)) {
                 continue;
             }
             if room == 0 {
@@ -123,7 +115,7 @@ impl Session {
                 let skipped = &mut buffer[arrived.start..arrived.start + count];
                 state
                     .inbound
-                    .read(skipped, &mut seen, |event| events.push(event));
+                    .read(skipped, seen, |event| events.push(event));
                 arrived.start += count;
                 continue;
             }
@@ -131,9 +123,7 @@ impl Session {
                 Ok(Some(count @ 1..)) => {
                     news.bytes += count;
                     let bytes = &mut plaintext[..count];
-                    state
-                        .inbound
-                        .read(bytes, &mut seen, |event| events.push(event));
+                    state.inbound.read(bytes, seen, |event| events.push(event));
                     continue;
                 }
                 Ok(None) => {}
@@ -149,23 +139,24 @@ impl Session {
                 break Next::End;
             }
         };
-        let heard = state.inbound.was_heard(&seen);
-        if matches!(next, Next::End) {
-            self.tell_loss(state, news);
-        } else {
-            news.heard = heard;
-            // TLS answers a change of keys.
-            news.writes = state.transport.wants_write() && !state.blocked;
-            news.blocked = self.say_goodbye(state);
+        if let Next::End = next {
+            self.tell_loss(state, &mut news);
         }
+        let blocked = self.say_goodbye(state);
+        news.heard = state.inbound.was_heard(&news.seen);
+        // TLS answers a change of keys.
+        news.writes = state.transport.wants_write() && !state.blocked;
         news.buffered = state.inbound.buffered();
-        news.seen = seen;
-        next
+        // Under the lock, for the node's thread may read on where this one has stopped.
+        inbox.put(self.conn, &mut news);
+        if blocked { Next::Waiter } else { next }
     }
 
     /// The other end is gone.
-    fn lost(&self, news: &mut News) {
-        self.tell_loss(&mut self.lock(), news);
+    fn lost(&self, inbox: &Inbox) {
+        let mut news = News::default();
+        self.tell_loss(&mut self.lock(), &mut news);
+        inbox.put(self.conn, &mut news);
     }
 
     fn tell_loss(&self, state: &mut State, news: &mut News) {
@@ -185,18 +176,18 @@ impl Session {
     }
 
     /// The node has accepted the header, or waits for none.
-    pub(crate) fn resume(&self, max_message: usize) {
-        self.change(|inbound| inbound.resume(max_message));
+    pub(crate) fn resume(&self, max_message: usize, inbox: &Inbox) {
+        self.change(inbox, |inbound| inbound.resume(max_message));
     }
 
     /// The node has seen the header, and neither resumed nor closed the connection.
-    pub(crate) fn wait(&self) {
-        self.change(Inbound::wait);
+    pub(crate) fn wait(&self, inbox: &Inbox) {
+        self.change(inbox, Inbound::wait);
     }
 
     /// The node ends the connection.
-    pub(crate) fn closing(&self) {
-        self.change(Inbound::closing);
+    pub(crate) fn closing(&self, inbox: &Inbox) {
+        self.change(inbox, Inbound::closing);
     }
 
     /// Reads nothing more of what comes, and frees what was read of it.
@@ -204,10 +195,20 @@ impl Session {
         self.lock().inbound.give_up();
     }
 
-    fn change(&self, change: impl FnOnce(&mut Inbound) -> bool) {
-        if change(&mut self.lock().inbound) {
-            self.changed.notify_one();
+    /// What is read is another matter now. Its thread may wait for that, or for the socket: then what it has read before
+    /// is understood here.
+    fn change(&self, inbox: &Inbox, change: impl FnOnce(&mut Inbound) -> bool) {
+        let mut state = self.lock();
+        if !change(&mut state.inbound) {
+            return;
         }
+        let mut news = News::default();
+        let (events, seen) = (&mut news.events, &mut news.seen);
+        if state.inbound.read_rest(seen, |event| events.push(event)) {
+            news.buffered = state.inbound.buffered();
+            inbox.put(self.conn, &mut news);
+        }
+        self.changed.notify_one();
     }
 
     /// The connection is dropped whatever it still owes.

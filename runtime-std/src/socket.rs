@@ -51,6 +51,11 @@ impl Write for Timed<'_> {
         self.socket.write(buf).map_err(in_time)
     }
 
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.socket.set_write_timeout(Some(self.left()?))?;
+        self.socket.write_vectored(bufs).map_err(in_time)
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

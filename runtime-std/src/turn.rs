@@ -77,7 +77,7 @@ impl Turns {
         }
         // Whoever is neither resumed nor closed by now has to wait.
         for conn in letters.batch.held.drain(..) {
-            self.with(conn, |session| session.wait());
+            self.with(conn, |session| session.wait(&self.inbox));
         }
         for (conn, payload) in letters.batch.pings.drain(..) {
             self.outbound.pong(conn, payload);
@@ -128,9 +128,9 @@ impl Turns {
             Then::Report(event) => self.reports.push(event),
             Then::Deliver(group) => self.deliver_group(group),
             Then::Resume(conn, max_message) => {
-                self.with(conn, |session| session.resume(max_message));
+                self.with(conn, |session| session.resume(max_message, &self.inbox));
             }
-            Then::Closing(conn) => self.with(conn, |session| session.closing()),
+            Then::Closing(conn) => self.with(conn, |session| session.closing(&self.inbox)),
         }
     }
 

@@ -3,6 +3,8 @@
 pub mod address;
 pub mod announcement;
 pub mod certificates;
+pub mod client;
+pub mod clock;
 pub mod config;
 pub mod dial;
 pub mod door;

@@ -1,40 +1,11 @@
-//! Time for the state machines: what it is, and when they want to hear of it. The library's client has it and the
-//! program's server, each as a private module of its own.
+//! A timer for the state machines. The library's client has it and the program's server, each as a private module of
+//! its own.
 
 use std::pin::Pin;
 use std::task::Context;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
-use mles_sansio::Now;
 use smol::Timer;
-
-/// The two clocks of a node or a client.
-#[derive(Debug)]
-pub(crate) struct Clock {
-    start: Instant,
-}
-
-impl Clock {
-    pub(crate) fn new() -> Self {
-        Self {
-            start: Instant::now(),
-        }
-    }
-
-    pub(crate) fn now(&self) -> Now {
-        let unix = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Now {
-            mono: mles_sansio::Instant::from_micros(micros(self.start.elapsed())),
-            unix: micros(unix),
-        }
-    }
-
-    pub(crate) fn at(&self, moment: mles_sansio::Instant) -> Instant {
-        self.start + Duration::from_micros(moment.as_micros())
-    }
-}
 
 /// A timer that is set anew only when its moment changes.
 #[derive(Debug, Default)]
@@ -57,8 +28,4 @@ impl Alarm {
         }
         due
     }
-}
-
-fn micros(span: Duration) -> u64 {
-    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }

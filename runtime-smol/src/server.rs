@@ -11,6 +11,7 @@ use async_signal::{Signal, Signals};
 use mles_sansio::{Event, Node};
 use runtime_common::announcement::announcement;
 use runtime_common::certificates::Certificates;
+use runtime_common::clock::Clock;
 use runtime_common::config::Config;
 use runtime_common::door::{self, Door};
 use runtime_common::http::Health;
@@ -23,7 +24,6 @@ use smol::{Task, Timer};
 
 use crate::bridges::Bridges;
 use crate::certificates;
-use crate::clock::Clock;
 use crate::handover::Handover;
 use crate::listen::{self, Bound};
 use crate::monitor::{Monitor, Outlets};

@@ -9,9 +9,10 @@ use std::task::Poll;
 use std::time::Instant;
 
 use mles_sansio::{Action, BridgeId, DialId, Event, Node, Notice, PeerId};
+use runtime_common::clock::Clock;
 use smol::io::{AsyncRead, AsyncWrite};
 
-use crate::clock::{Alarm, Clock};
+use crate::clock::Alarm;
 use crate::handover::{Down, Handover};
 use crate::io_thread::{Batch, IoThread};
 use crate::monitor::Tally;

@@ -19,6 +19,7 @@ pub mod logging;
 pub mod metrics;
 pub mod notices;
 pub mod peers_list;
+pub mod programs;
 pub mod random;
 pub mod tls;
 pub mod trust;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 
 use crate::address::Address;
+use crate::http::NotUpgraded;
 use crate::trust;
 
 /// Why there is no connection.
@@ -26,7 +27,8 @@ impl DialError {
         }
     }
 
-    fn passing(text: String) -> Self {
+    /// One that may be gone at the next try.
+    pub fn passing(text: String) -> Self {
         Self {
             lasting: false,
             text,
@@ -75,6 +77,14 @@ impl DialError {
                 503 => format!("{shown} has no room now (HTTP 503): try again later"),
                 code => format!("{shown} answers with HTTP {code}: is it a Mles server?"),
             },
+        }
+    }
+
+    /// There was no upgrade.
+    pub fn of_upgrade(shown: &Address, error: NotUpgraded) -> Self {
+        match error {
+            NotUpgraded::Status(status) => Self::of_http(shown, status),
+            NotUpgraded::Other(what) => Self::no_mles(shown, what),
         }
     }
 

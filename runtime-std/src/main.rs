@@ -6,10 +6,12 @@ use std::process::ExitCode;
 use runtime_common::config::{ClientConfig, Config, Exit};
 use runtime_common::listening;
 
+mod commands;
+
 fn main() -> ExitCode {
     let env = |name: &str| std::env::var_os(name);
     match ClientConfig::load(std::env::args_os(), &env) {
-        Ok(Some(_)) => return ExitCode::FAILURE,
+        Ok(Some(config)) => return commands::run(&config),
         Ok(None) => {}
         Err(exit) => return quit(&exit),
     }

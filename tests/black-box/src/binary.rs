@@ -20,6 +20,12 @@ pub const SMOL: Binary = Binary {
     name: "mles",
 };
 
+/// The server on plain threads.
+pub const STD: Binary = Binary {
+    package: "runtime-std",
+    name: "mles-std",
+};
+
 impl Binary {
     /// Where the program is. The first call in a process has cargo build it, in the profile and the
     /// target directory of the running test, so that it is never older than its source.

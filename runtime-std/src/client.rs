@@ -181,5 +181,5 @@ fn spawn(name: &str, stack: usize, run: impl FnOnce() + Send + 'static) -> Resul
     }
 }
 
-/// Bytes for the thread that drives the machine.
-const DRIVER_STACK: usize = 128 << 10;
+/// Bytes for the thread that drives the machine, which needs less than 32 KiB without optimisation.
+const DRIVER_STACK: usize = 64 << 10;

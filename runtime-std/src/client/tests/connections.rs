@@ -8,7 +8,7 @@ fn messages() {
     let large = vec![7_u8; 100_000];
     let echo = |mut socket: Socket| {
         socket.read().unwrap();
-        for _ in 0..4 {
+        for _ in 0..5 {
             let message = socket.read().unwrap();
             socket.send(message).unwrap();
         }
@@ -19,7 +19,15 @@ fn messages() {
         kind: Kind::Text,
         payload: (&b"\xff"[..]).into(),
     };
-    let frames = [Frame::text("\u{e9}"), Frame::binary(large), Frame::text("")];
+    // As deep as a header may be, which is what it is tried as.
+    let (open, shut) = ("[".repeat(15), "]".repeat(15));
+    let deep = format!(r#"{{"uid":"bob","channel":"c","x":{open}1{shut}}}"#);
+    let frames = [
+        Frame::text("\u{e9}"),
+        Frame::binary(large),
+        Frame::text(""),
+        Frame::text(deep),
+    ];
     for frame in &frames {
         client.send(frame.clone()).unwrap();
         assert_eq!(received(&client), *frame);

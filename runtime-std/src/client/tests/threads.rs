@@ -113,3 +113,23 @@ fn everybody_who_waits_is_told() {
     }
     served.join().unwrap();
 }
+
+/// A server that says nothing, and a deadline that has passed.
+#[test]
+fn a_way_has_an_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = Address::parse(&url(&listener)).unwrap();
+    let tls = runtime_common::trust::client_config(&Trust::Anyone, "--").unwrap();
+    let way = way::Way::new(address, tls, "--");
+    let stream = way.tcp(Instant::now() + DEADLINE, &|| false).unwrap();
+    let soon = Instant::now() + Duration::from_millis(10);
+    let errors = [
+        way.tls(&stream, soon).err(),
+        way.tcp(Instant::now(), &|| false).err(),
+        way.tcp(Instant::now() + DEADLINE, &|| true).err(),
+    ];
+    for error in errors.map(Option::unwrap) {
+        assert!(error.text.contains("does not answer") && !error.lasting);
+    }
+    assert!(Instant::now() >= soon);
+}

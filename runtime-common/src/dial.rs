@@ -6,6 +6,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 
 use crate::address::Address;
+use crate::http::NotUpgraded;
 use crate::trust;
 
 /// Why there is no connection.
@@ -26,7 +27,8 @@ impl DialError {
         }
     }
 
-    fn passing(text: String) -> Self {
+    /// One that may be gone at the next try.
+    pub fn passing(text: String) -> Self {
         Self {
             lasting: false,
             text,
@@ -78,11 +80,25 @@ impl DialError {
         }
     }
 
+    /// There was no upgrade.
+    pub fn of_upgrade(shown: &Address, error: NotUpgraded) -> Self {
+        match error {
+            NotUpgraded::Status(status) => Self::of_http(shown, status),
+            NotUpgraded::Other(what) => Self::no_mles(shown, what),
+        }
+    }
+
     /// It has answered with something else.
     pub fn no_mles(shown: &Address, error: impl std::fmt::Display) -> Self {
         Self::lasting(format!(
             "{shown} does not speak Mles ({error}): check the address"
         ))
+    }
+}
+
+impl From<DialError> for String {
+    fn from(error: DialError) -> Self {
+        error.text
     }
 }
 

@@ -22,7 +22,7 @@ pub use fetch::Fetch;
 #[doc(hidden)]
 pub use fuzz::fuzz;
 pub use health::Health;
-pub use peer::{Upgrade, add_nonce, nonce};
+pub use peer::{NotUpgraded, Upgrade, add_nonce, nonce};
 
 /// The longest request head, in bytes, its final empty line included.
 pub const HEAD_MAX: usize = 16 * 1024;

@@ -12,7 +12,6 @@ use rustls::ClientConfig;
 use crate::address::Address;
 use crate::certificates;
 use crate::config::{NamedFile, NamedUrl, Peering};
-use crate::dial::DialError;
 use crate::http::{Fetch, Upgrade};
 use crate::limits;
 use crate::notices::Servers;
@@ -167,7 +166,6 @@ impl Dial {
     /// # Errors
     /// It is nobody that was named, or the operating system gives no random numbers.
     pub fn new(servers: &Servers, whom: Whom) -> Result<Self, Failed> {
-        let unreachable = |text: String| (DialFault::Unreachable, text);
         let (address, authorities, nonce) = match whom {
             Whom::Peer(peer) => {
                 let nonce = random::nonce().map_err(|error| unreachable(error.to_string()))?;
@@ -176,7 +174,7 @@ impl Dial {
             // B1.3
             Whom::Bridge(bridge, _) => (servers.bridge(bridge).cloned(), Authorities::Too, None),
         };
-        let address = address.ok_or_else(|| unreachable("it is not known".to_owned()))?;
+        let address = address.ok_or_else(|| unreachable("it is not known"))?;
         Ok(Self {
             whom,
             nonce,
@@ -221,18 +219,13 @@ impl Dial {
 }
 
 /// There is no connection.
-pub fn unreachable(error: DialError) -> Failed {
-    (DialFault::Unreachable, error.text)
+pub fn unreachable(error: impl Into<String>) -> Failed {
+    (DialFault::Unreachable, error.into())
 }
 
-/// TLS has failed.
-pub fn untrusted(error: DialError) -> Failed {
-    (DialFault::Untrusted, error.text)
-}
-
-/// This machine trusts nobody: one line that says what to do.
-pub fn nobody(line: String) -> Failed {
-    (DialFault::Untrusted, line)
+/// TLS has failed, or this machine trusts nobody.
+pub fn untrusted(error: impl Into<String>) -> Failed {
+    (DialFault::Untrusted, error.into())
 }
 
 /// The connection was lost behind TLS.
@@ -245,7 +238,7 @@ pub fn lost(error: io::Error) -> Failed {
 
 /// It took longer than [`DIAL_TIMEOUT`].
 pub fn too_slow() -> Failed {
-    (DialFault::Unreachable, TOO_SLOW.to_owned())
+    unreachable(TOO_SLOW)
 }
 
 /// Where a server is that was dialed, for the limits.

@@ -34,10 +34,7 @@
 //!   system trusts.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use ring::rand::SecureRandom;
 use smol::Task;
 use smol::channel::{Receiver, Sender};
 
@@ -47,6 +44,7 @@ mod driver;
 
 pub use mles_sansio::client::{Age, ClientConfig, Delivery, End, Goodbye};
 pub use mles_sansio::{Frame, Key, Kind};
+pub use runtime_common::client::{Event, Options};
 pub use runtime_common::trust::Trust;
 
 /// What the program's server has in common with the client, to dial its peers; no part of the library.
@@ -58,70 +56,13 @@ pub mod way {
 use dial::Dialer;
 use driver::{Command, Driver};
 use runtime_common::address::Address;
-
-/// What a client is made with.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Who it is, on which channel, with which key, and how it behaves.
-    pub config: ClientConfig,
-    /// Which certificates it accepts.
-    pub trust: Trust,
-    /// Whether what arrives is handed out by [`Client::next`]; if not, it is dropped.
-    pub receive: bool,
-    /// The largest message it receives, in bytes.
-    pub max_message: usize,
-}
-
-impl Options {
-    /// The defaults: no key, the authorities of the operating system, receiving messages of up to 64 MiB.
-    pub fn new(uid: impl Into<Arc<str>>, channel: impl Into<Arc<str>>) -> Self {
-        Self {
-            config: ClientConfig::new(uid, channel),
-            trust: Trust::System,
-            receive: true,
-            max_message: 64 << 20,
-        }
-    }
-}
-
-/// What happens to a client.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A message or an announcement.
-    Received(Delivery),
-    /// A connection is open.
-    Connected,
-    /// There is none; the next is tried later.
-    Waiting {
-        /// What happened and when it goes on, for a person.
-        why: String,
-    },
-    /// Before the first new message after a new connection.
-    Resumed {
-        /// Whether messages may be missing here.
-        gap_possible: bool,
-    },
-    /// What comes from here on is live.
-    CaughtUp {
-        /// Own messages that are sent again.
-        resent: u64,
-    },
-    /// The client has ended. Nothing follows.
-    Ended {
-        /// Why.
-        end: End,
-        /// The same for a person, with what to do.
-        why: String,
-    },
-}
+use runtime_common::client::{COMMANDS, ENDED, EVENTS, Machine, Progress, is_connected};
 
 /// A client that runs until it has ended or is dropped.
 pub struct Client {
     commands: Sender<Command>,
     events: Receiver<Event>,
-    accepted: Arc<AtomicU64>,
-    /// The largest message that fits into the queue.
-    largest: usize,
+    progress: Progress,
     _task: Task<()>,
 }
 
@@ -136,14 +77,8 @@ impl Client {
     /// With [`ClientConfig::patient`] it waits instead for what may pass.
     pub async fn connect(url: &str, options: Options) -> Result<Self, String> {
         let client = Self::start(url, options)?;
-        loop {
-            match client.next().await {
-                Some(Event::Connected) => return Ok(client),
-                Some(Event::Ended { why, .. }) => return Err(why),
-                Some(_) => {}
-                None => return Err("the client has ended".to_owned()),
-            }
-        }
+        while !is_connected(client.next().await)? {}
+        Ok(client)
     }
 
     /// Opens a client without waiting; [`Event::Connected`] or [`Event::Ended`] tell what comes of it.
@@ -153,30 +88,16 @@ impl Client {
     /// Names or address are malformed, or the system has no certificates of authorities.
     pub fn start(url: &str, options: Options) -> Result<Self, String> {
         let address = Address::parse(url)?;
-        let mut seed = [0; 32];
-        ring::rand::SystemRandom::new()
-            .fill(&mut seed)
-            .map_err(|_| "the operating system gives no random numbers".to_owned())?;
-        let largest = options.config.queue_bytes.saturating_sub(OVERHEAD);
-        let machine = mles_sansio::client::Client::new(options.config, &mles_sansio::Seed(seed))
-            .map_err(|violation| format!("these names can't be used: {violation}"))?;
+        let machine = Machine::new(options.config, options.receive)?;
         let dialer = Dialer::new(address, &options.trust, options.max_message)?;
         let (commands, taken) = smol::channel::bounded(COMMANDS);
         let (given, events) = smol::channel::bounded(EVENTS);
-        let accepted = Arc::default();
-        let driver = Driver::new(
-            machine,
-            dialer,
-            options.receive,
-            Arc::clone(&accepted),
-            taken,
-            given,
-        );
+        let progress = machine.progress();
+        let driver = Driver::new(machine, dialer, taken, given);
         Ok(Self {
             commands,
             events,
-            accepted,
-            largest,
+            progress,
             _task: smol::spawn(driver.run()),
         })
     }
@@ -187,12 +108,9 @@ impl Client {
     ///
     /// One line: it is too big, or the client has ended.
     pub async fn send(&self, frame: Frame) -> Result<(), String> {
-        let size = frame.payload.len();
-        if size > self.largest {
-            return Err(format!("{size} bytes are too much for one message"));
-        }
+        self.progress.admit(&frame)?;
         let sent = self.commands.send(Command::Send(frame)).await;
-        sent.map_err(|_| "the client has ended".to_owned())
+        sent.map_err(|_| ENDED.to_owned())
     }
 
     /// Lets the client end when the server has accepted everything that was sent. What still happens is told by
@@ -205,7 +123,7 @@ impl Client {
     /// How many of the messages that were sent are known to be accepted, or are taken for it.
     #[must_use]
     pub fn accepted(&self) -> u64 {
-        self.accepted.load(Ordering::Relaxed)
+        self.progress.accepted()
     }
 
     /// What has happened already, if there is something.
@@ -224,12 +142,3 @@ impl fmt::Debug for Client {
         f.debug_struct("Client").finish_non_exhaustive()
     }
 }
-
-/// Messages that wait for the client's task.
-const COMMANDS: usize = 256;
-
-/// What a message costs in the queue besides its payload, at most.
-const OVERHEAD: usize = 1024;
-
-/// Events that wait for who calls [`Client::next`]; then the client reads no more.
-const EVENTS: usize = 256;

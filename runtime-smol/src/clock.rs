@@ -1,5 +1,5 @@
-//! When the state machines want to hear of time. The library's client has it and the program's server, each as a
-//! private module of its own.
+//! A timer for the state machines. The library's client has it and the program's server, each as a private module of
+//! its own.
 
 use std::pin::Pin;
 use std::task::Context;

@@ -69,7 +69,7 @@ pub(crate) fn spawn(worker: &Rc<Worker>, others: &Arc<Others>, door: &Arc<Door>,
 async fn open(others: &Arc<Others>, whom: Whom) -> Result<Dialed, Failed> {
     let mut dial = Dial::new(&others.servers, whom)?;
     let tls = tls_now(others, dial.authorities).await;
-    let tls = tls.map_err(others::nobody)?;
+    let tls = tls.map_err(untrusted)?;
     let way = Way::new(dial.address.clone(), tls, OPTIONS);
     let tcp = way.tcp().await.map_err(unreachable)?;
     prepare_for_server(SockRef::from(&tcp)).map_err(lost)?;

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mles_sansio::{Role, Source};
 use runtime_common::entrance::{
@@ -12,12 +12,12 @@ use runtime_common::entrance::{
 };
 use runtime_common::http::{Gate, Health, Refusal};
 use runtime_common::listening;
+use runtime_std::client::way::Timed;
 use rustls::{ServerConfig, ServerConnection, Stream};
 use socket2::SockRef;
 
 use crate::inbox::Inbox;
 use crate::session::Session;
-use crate::socket::Timed;
 use crate::transport::Transport;
 
 /// What a connection needs to come in.
@@ -68,7 +68,7 @@ pub(crate) fn come_in(
     enter: impl Fn() -> Gate,
 ) -> Result<Opening, Outcome> {
     let failed = |what| move |error| Outcome::Failed(in_words(error, what));
-    let mut timed = Timed::new(socket, entrance.handshake_timeout);
+    let mut timed = Timed::new(socket, Instant::now() + entrance.handshake_timeout);
     let mut tls = match timed.first().map_err(failed("TLS handshake"))? {
         Some(first) if is_plain_http(first) => {
             let refusal = Refusal::PlainHttp;
@@ -90,7 +90,7 @@ pub(crate) fn come_in(
         }
     }
     listening::acknowledge(SockRef::from(socket));
-    let mut timed = Timed::new(socket, HEAD_TIMEOUT);
+    let mut timed = Timed::new(socket, Instant::now() + HEAD_TIMEOUT);
     let verdict = match request(&mut tls, &mut timed, gate, enter, &entrance.health) {
         Ok(verdict) => verdict,
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
@@ -106,12 +106,11 @@ pub(crate) fn come_in(
             rest,
             role,
         } => {
-            let mut timed = Timed::new(socket, HEAD_TIMEOUT);
+            let mut timed = Timed::new(socket, Instant::now() + HEAD_TIMEOUT);
             let written = Stream::new(&mut tls, &mut timed).write_all(&response);
             written.map_err(failed("upgrade"))?;
             listening::acknowledge(SockRef::from(socket));
-            let without = socket.set_read_timeout(None);
-            without.map_err(Outcome::Failed)?;
+            Timed::end(socket).map_err(Outcome::Failed)?;
             Ok(Opening { tls, rest, role })
         }
         Verdict::Answer { response, status } => {
@@ -142,7 +141,7 @@ fn request(
 /// Writes a last answer, closes, and waits a little for the other end to have read it: dropping a socket with unread
 /// data would take the answer back. What comes is not even decrypted.
 pub(crate) fn farewell(socket: &TcpStream, tls: Option<&mut ServerConnection>, response: &[u8]) {
-    let mut timed = Timed::new(socket, FAREWELL_TIMEOUT);
+    let mut timed = Timed::new(socket, Instant::now() + FAREWELL_TIMEOUT);
     let goodbye = || {
         match tls {
             Some(tls) => {

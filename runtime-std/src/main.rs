@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+mod commands;
+mod dialing;
 mod driver;
 mod inbox;
 mod listen;
@@ -15,5 +17,5 @@ mod turn;
 mod watch;
 
 fn main() -> ExitCode {
-    runtime_common::life::run(|_| ExitCode::FAILURE, server::run)
+    runtime_common::life::run(commands::run, server::run)
 }

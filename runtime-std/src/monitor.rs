@@ -4,12 +4,13 @@ use std::io::{self, Read};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use runtime_common::metrics::Meter;
 use runtime_common::metrics::scrape::{BACK_OFF, CONNECTIONS, PACE, PATIENCE, REPORT, Scrape};
+use runtime_std::client::way::Timed;
 
 use crate::driver::farewell;
-use crate::socket::Timed;
 use crate::thread::{self, SERVICE};
 
 /// Serves metrics, on as many threads as there may be connections.
@@ -46,7 +47,7 @@ fn next(listener: &Mutex<TcpListener>) -> Option<TcpStream> {
 
 /// Reads one request and answers it.
 fn answer(stream: &TcpStream, meter: &Meter) -> io::Result<()> {
-    let mut timed = Timed::new(stream, PATIENCE);
+    let mut timed = Timed::new(stream, Instant::now() + PATIENCE);
     let mut scrape = Scrape::default();
     let mut buffer = [0; 1024];
     loop {

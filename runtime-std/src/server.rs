@@ -25,7 +25,7 @@ use crate::inbox::Inbox;
 use crate::listen::Listening;
 use crate::thread::{self, CONNECTION, SERVICE};
 use crate::turn::Turns;
-use crate::{monitor, watch};
+use crate::{dialing, monitor, watch};
 
 /// What the threads of connections share.
 struct Server {
@@ -59,7 +59,8 @@ pub(crate) fn run(mut config: Config) -> Result<(), String> {
         coming: Mutex::default(),
     });
     let mut turns = server.start(ready, signals)?;
-    turns.run(&|_| {});
+    let (door, others) = (turns.door.clone(), turns.others.clone());
+    turns.run(&|whom| dialing::spawn(&server.inbox, &others, &door, whom));
     Ok(())
 }
 
@@ -95,12 +96,16 @@ impl Server {
         let (others, inbox) = (ready.others.clone(), self.inbox.clone());
         let watch = move || watch::peers_file(&others, &inbox, &requests);
         spawn("peers-file", Box::new(watch))?;
+        let (for_page, requests) = channel();
+        let (others, inbox) = (ready.others.clone(), self.inbox.clone());
+        let watch = move || watch::peers_page(&others, &inbox, &requests);
+        spawn("peers-page", Box::new(watch))?;
         let stopping = Stopping {
             server: self.clone(),
             meter: ready.meter.clone(),
             listening,
         };
-        let hang_up = vec![for_certificates, for_file];
+        let hang_up = vec![for_certificates, for_file, for_page];
         let listen = move || stopping.listen(signals, &hang_up, &wish);
         spawn("signals", Box::new(listen))?;
         Ok(Turns {

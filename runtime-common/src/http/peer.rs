@@ -1,6 +1,8 @@
 //! What is in an upgrade between two nodes: a nonce of each end in the header `Mles-Nonce` (spec: O1.1), and for the
 //! end that dials the request and the answer to it.
 
+use std::fmt;
+
 use httparse::{EMPTY_HEADER, Response, Status};
 
 use super::{HEAD_MAX, HEADERS_MAX, Head};
@@ -70,20 +72,28 @@ impl Upgrade {
     ///
     /// It is no answer of a Mles server that lets us in: what it is, for the log.
     pub fn answer(&self, buf: &[u8]) -> Result<Option<(Option<u128>, usize)>, String> {
+        self.judge(buf).map_err(|error| error.to_string())
+    }
+
+    /// The same, for who has to know what the answer was.
+    ///
+    /// # Errors
+    ///
+    /// It is no answer of a Mles server that lets us in.
+    pub fn judge(&self, buf: &[u8]) -> Result<Option<(Option<u128>, usize)>, NotUpgraded> {
         let mut fields = [EMPTY_HEADER; HEADERS_MAX];
         let mut response = Response::new(&mut fields);
         let buf = &buf[..buf.len().min(HEAD_MAX)];
         let used = match response.parse(buf) {
             Ok(Status::Complete(used)) => used,
             Ok(Status::Partial) if buf.len() < HEAD_MAX => return Ok(None),
-            Ok(Status::Partial) => return Err("its answer is longer than any of Mles's".to_owned()),
-            Err(error) => return Err(format!("it does not speak HTTP ({error})")),
+            Ok(Status::Partial) => return Err(other("its answer is longer than any of Mles's")),
+            Err(error) => return Err(other(format!("it does not speak HTTP ({error})"))),
         };
         match response.code {
             Some(101) => {}
-            Some(503) => return Err("it has no room now (HTTP 503)".to_owned()),
-            Some(code) => return Err(format!("it answers with HTTP {code}")),
-            None => return Err("it does not speak HTTP".to_owned()),
+            Some(code) => return Err(NotUpgraded::Status(code)),
+            None => return Err(other("it does not speak HTTP")),
         }
         let value = |name: &str| {
             let named = |field: &&httparse::Header<'_>| field.name.eq_ignore_ascii_case(name);
@@ -102,11 +112,34 @@ impl Upgrade {
             || value("sec-websocket-accept") != Some(accept.as_bytes())
             || value("sec-websocket-extensions").is_some()
         {
-            return Err("its answer is no WebSocket's".to_owned());
+            return Err(other("its answer is no WebSocket's"));
         }
         if value("sec-websocket-protocol") != Some(SUBPROTOCOL.as_bytes()) {
-            return Err(format!("it did not choose {SUBPROTOCOL}"));
+            return Err(other(format!("it did not choose {SUBPROTOCOL}")));
         }
         Ok(Some((value(NONCE).and_then(parse_nonce), used)))
+    }
+}
+
+/// Why there is no WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotUpgraded {
+    /// The answer has this status of HTTP.
+    Status(u16),
+    /// It is something else, as a clause.
+    Other(String),
+}
+
+fn other(what: impl Into<String>) -> NotUpgraded {
+    NotUpgraded::Other(what.into())
+}
+
+impl fmt::Display for NotUpgraded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(503) => f.write_str("it has no room now (HTTP 503)"),
+            Self::Status(code) => write!(f, "it answers with HTTP {code}"),
+            Self::Other(what) => f.write_str(what),
+        }
     }
 }

@@ -12,6 +12,7 @@ use async_tungstenite::{WebSocketStream, client_async_with_config};
 use futures_rustls::TlsConnector;
 use futures_rustls::client::TlsStream;
 use runtime_common::address::Address;
+use runtime_common::client::OPTIONS;
 use runtime_common::dial::{DialError, EACH_ADDRESS, prepare};
 use runtime_common::trust::{self, Trust};
 use rustls::ClientConfig;
@@ -123,8 +124,5 @@ impl Way {
         tls.map_err(|error| DialError::of_tls(&self.address, &error, self.options))
     }
 }
-
-/// What a client's options begin with.
-const OPTIONS: &str = "--";
 
 const READ_BUFFER: usize = 32 << 10;

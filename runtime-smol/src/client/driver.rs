@@ -3,16 +3,13 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use async_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use async_tungstenite::{WebSocketReceiver, WebSocketSender, WebSocketStream};
-use mles_sansio::client::{Client, ClientAction, ClientEvent, ClientNotice, End, Goodbye};
+use mles_sansio::client::{ClientEvent, Goodbye};
 use mles_sansio::{ConnId, Frame, Kind};
-use runtime_common::clock::Clock;
+use runtime_common::client::{Action, LINGER, Machine};
 use runtime_common::dial::DialError;
 use smol::Timer;
 use smol::channel::{Receiver, Sender};
@@ -33,24 +30,15 @@ pub(crate) enum Command {
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 pub(crate) struct Driver {
-    machine: Client,
+    machine: Machine,
     dialer: Dialer,
-    receive: bool,
-    clock: Clock,
-    /// Messages that are accepted, for the user to look at.
-    accepted: Arc<AtomicU64>,
     commands: Pin<Box<Receiver<Command>>>,
-    /// A message that the machine has no room for; until it has, no further command is taken.
-    refused: Option<Frame>,
     events: Sender<Event>,
     /// Events for which there was no room; until there is, nothing is read.
     held: VecDeque<Event>,
     handing: Option<Boxed<()>>,
     alarm: Alarm,
     link: Link,
-    /// Why the last dial failed.
-    failure: String,
-    ended: bool,
     /// Whether the user's wishes come before the connection.
     turn: bool,
 }
@@ -86,34 +74,26 @@ enum Happened {
 
 impl Driver {
     pub(crate) fn new(
-        machine: Client,
+        machine: Machine,
         dialer: Dialer,
-        receive: bool,
-        accepted: Arc<AtomicU64>,
         commands: Receiver<Command>,
         events: Sender<Event>,
     ) -> Self {
         Self {
             machine,
             dialer,
-            receive,
-            clock: Clock::new(),
-            accepted,
             commands: Box::pin(commands),
-            refused: None,
             events,
             held: VecDeque::new(),
             handing: None,
             alarm: Alarm::default(),
             link: Link::None,
-            failure: String::new(),
-            ended: false,
             turn: false,
         }
     }
 
     pub(crate) async fn run(mut self) {
-        while !self.ended || self.handing.is_some() || !self.held.is_empty() {
+        while !self.machine.has_ended() || self.handing.is_some() || !self.held.is_empty() {
             let happened = poll_fn(|cx| self.poll(cx)).await;
             match happened {
                 Happened::Event(event) => self.handle(event),
@@ -132,9 +112,8 @@ impl Driver {
                 }
                 Happened::NotDialed(conn, error) => {
                     self.link = Link::None;
-                    self.failure = error.text;
-                    let lasting = error.lasting;
-                    self.handle(ClientEvent::Failed { conn, lasting });
+                    self.machine.failed(conn, error);
+                    self.execute();
                 }
                 Happened::Message(conn, message) => self.received(conn, message),
                 Happened::Command(Command::Send(frame)) => self.handle(ClientEvent::Send { frame }),
@@ -162,7 +141,7 @@ impl Driver {
                 let _ = events.send(event).await;
             }));
         }
-        if self.ended {
+        if self.machine.has_ended() {
             let done = self.handing.is_none();
             return if done {
                 Poll::Ready(Happened::Abandoned)
@@ -170,8 +149,7 @@ impl Driver {
                 Poll::Pending
             };
         }
-        let next = self.machine.next_timeout().map(|at| self.clock.at(at));
-        if self.alarm.is_due(next, cx) {
+        if self.alarm.is_due(self.machine.next_timeout(), cx) {
             return Poll::Ready(Happened::Event(ClientEvent::Timeout));
         }
         // In turn, so that neither who sends without end nor who receives without end keeps out the other.
@@ -185,7 +163,7 @@ impl Driver {
     }
 
     fn poll_commands(&mut self, cx: &mut Context<'_>) -> Option<Happened> {
-        if self.refused.is_some() {
+        if !self.machine.takes_messages() {
             return None;
         }
         match self.commands.as_mut().poll_next(cx) {
@@ -270,88 +248,29 @@ impl Driver {
     }
 
     fn handle(&mut self, event: ClientEvent) {
-        let now = self.clock.now();
-        let actions: Vec<_> = self.machine.handle(now, event).collect();
-        // Before anything is told that follows from it.
-        let accepted = self.machine.accepted();
-        self.accepted.store(accepted, Ordering::Relaxed);
-        for action in actions {
-            self.execute(action);
-        }
+        self.machine.handle(event);
+        self.execute();
     }
 
-    fn execute(&mut self, action: ClientAction) {
-        match action {
-            ClientAction::Dial { conn } => {
-                self.link = Link::Dialing(conn, Box::pin(self.dialer.clone().dial()));
-            }
-            ClientAction::Send { conn, frame } => self.write(conn, message(frame)),
-            ClientAction::Close { conn } => {
-                let close = CloseFrame {
-                    code: 1000.into(),
-                    reason: "".into(),
-                };
-                self.write(conn, Message::Close(Some(close)));
-            }
-            ClientAction::Drop { .. } => self.link = Link::None,
-            ClientAction::Deliver(delivery) => {
-                if self.receive {
-                    self.tell(Event::Received(delivery));
+    /// Does everything that the machine says.
+    fn execute(&mut self) {
+        while let Some(action) = self.machine.next_action() {
+            match action {
+                Action::Dial(conn) => {
+                    self.link = Link::Dialing(conn, Box::pin(self.dialer.clone().dial()));
                 }
-            }
-            ClientAction::Refused { frame, why } => {
-                if why == mles_sansio::client::Refusal::Full {
-                    self.refused = Some(frame);
+                Action::Send(conn, frame) => self.write(conn, message(frame)),
+                Action::Close(conn) => {
+                    let close = CloseFrame {
+                        code: 1000.into(),
+                        reason: "".into(),
+                    };
+                    self.write(conn, Message::Close(Some(close)));
                 }
+                Action::Drop(_) => self.link = Link::None,
+                Action::Tell(event) => self.tell(event),
             }
-            ClientAction::Room => {
-                if let Some(frame) = self.refused.take() {
-                    self.handle(ClientEvent::Send { frame });
-                }
-            }
-            ClientAction::Notice(notice) => self.notice(notice),
         }
-    }
-
-    fn notice(&mut self, notice: ClientNotice) {
-        let event = match notice {
-            ClientNotice::Connected => Event::Connected,
-            ClientNotice::Waiting { after, delay } => {
-                let what = match after {
-                    None => std::mem::take(&mut self.failure),
-                    Some(Goodbye::Lost) => "the connection is lost".to_owned(),
-                    Some(Goodbye::Close(1012)) => "the server restarts".to_owned(),
-                    Some(Goodbye::Close(4008)) => "what came was read too slowly".to_owned(),
-                    Some(Goodbye::Close(code)) => {
-                        format!("the server has closed the connection ({code})")
-                    }
-                };
-                let what = if what.is_empty() {
-                    "the server does not answer".to_owned()
-                } else {
-                    what
-                };
-                let why = format!("{what}; trying again in {:.1} s", delay.as_secs_f64());
-                Event::Waiting { why }
-            }
-            ClientNotice::Resumed { gap_possible } => Event::Resumed { gap_possible },
-            ClientNotice::CaughtUp { resent } => Event::CaughtUp { resent },
-            ClientNotice::Ended(end) => {
-                self.ended = true;
-                let why = match end {
-                    End::Unreachable if !self.failure.is_empty() => {
-                        std::mem::take(&mut self.failure)
-                    }
-                    End::Unreachable
-                    | End::Done
-                    | End::Unproved { .. }
-                    | End::Assumed { .. }
-                    | End::Refused { .. } => end.to_string(),
-                };
-                Event::Ended { end, why }
-            }
-        };
-        self.tell(event);
     }
 
     fn tell(&mut self, event: Event) {
@@ -407,6 +326,3 @@ fn bytes_of(
 ) -> async_tungstenite::tungstenite::Bytes {
     text.into()
 }
-
-/// Time for the answer to a close frame to leave.
-const LINGER: Duration = Duration::from_secs(2);

@@ -1,10 +1,36 @@
-//! The client programs `mles talk`, `mles pub` and `mles sub` against a real server.
+//! The client programs `mles talk`, `mles pub` and `mles sub` against a real server. The tests are functions of the
+//! program that is the client, and are made for each of them with [`clients!`].
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use std::fmt::Write as _;
 
-use black_box::{Binary, Ended, Message, Server, Tool};
+use black_box::{Binary, Ended, Message, SMOL, Server, Tool};
+
+/// The server's program.
+const SERVER: &Binary = &SMOL;
+
+/// Makes a test for each client program of each function in the list.
+macro_rules! clients {
+    ($($name:ident),+ $(,)?) => {
+        mod smol {
+            $(
+                #[test]
+                fn $name() {
+                    super::$name(&black_box::SMOL);
+                }
+            )+
+        }
+        mod threads {
+            $(
+                #[test]
+                fn $name() {
+                    super::$name(&black_box::STD);
+                }
+            )+
+        }
+    };
+}
 
 mod receiving;
 mod refusals;
@@ -31,9 +57,9 @@ fn numbers(range: std::ops::RangeInclusive<u32>) -> String {
     })
 }
 
-fn publish(binary: &Binary, url: &str, options: &[&str], input: &str) -> Ended {
+fn publish(client: &Binary, url: &str, options: &[&str], input: &str) -> Ended {
     let args = [&["pub", url, "--channel", "c", "--insecure"], options].concat();
-    let mut tool = Tool::start(binary, &args, &[]);
+    let mut tool = Tool::start(client, &args, &[]);
     tool.write(input);
     tool.wait()
 }

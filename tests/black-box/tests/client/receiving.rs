@@ -2,11 +2,11 @@
 
 use std::io::{BufRead, BufReader};
 
-use black_box::{Binary, Message, Server, Signal, Tool, suite};
+use black_box::{Binary, Message, Server, Signal, Tool};
 
-use crate::{assert_fails, code, history, numbers, publish, url};
+use crate::{SERVER, assert_fails, code, history, numbers, publish, url};
 
-suite! {
+clients! {
     binary_and_json,
     counts_and_signals,
     nobody_reads,
@@ -15,18 +15,18 @@ suite! {
 }
 
 /// M1.1: bytes stay bytes, and each of the formats can be told apart.
-fn binary_and_json(binary: &Binary) {
-    let server = Server::start(binary, &[], &[]);
+fn binary_and_json(client: &Binary) {
+    let server = Server::start(SERVER, &[], &[]);
     let url = url(&server);
     let mut alice = server.join("alice", "c");
     alice.send("a \"text\"\n\u{e9}");
     alice.send(Message::binary(vec![0_u8, 255, b'\n']));
     alice.settle();
     let file = server.home().file("bytes", [0xff, 0xfe]);
-    let ended = publish(binary, &url, &["--file", &file, "--uid", "bob"], "");
+    let ended = publish(client, &url, &["--file", &file, "--uid", "bob"], "");
     assert_fails(&ended, "--binary");
     let ended = publish(
-        binary,
+        client,
         &url,
         &["--file", &file, "--binary", "--uid", "bob"],
         "",
@@ -34,7 +34,7 @@ fn binary_and_json(binary: &Binary) {
     assert_eq!(code(&ended), Some(0), "{ended:?}");
     let sub = |format: &str| {
         let args = ["sub", &url, "-c", "c", "--insecure", "--count", "3", format];
-        let ended = Tool::start(binary, &args, &[]).wait();
+        let ended = Tool::start(client, &args, &[]).wait();
         assert_eq!(code(&ended), Some(0), "{ended:?}");
         ended.stdout
     };
@@ -58,18 +58,18 @@ fn binary_and_json(binary: &Binary) {
     alice.close(1000);
 }
 
-fn counts_and_signals(binary: &Binary) {
-    let server = Server::start(binary, &[], &[]);
+fn counts_and_signals(client: &Binary) {
+    let server = Server::start(SERVER, &[], &[]);
     let url = url(&server);
-    publish(binary, &url, &["--lines"], &numbers(1..=5));
+    publish(client, &url, &["--lines"], &numbers(1..=5));
     let args = ["sub", &url, "-c", "c", "--insecure", "-n", "2"];
-    let ended = Tool::start(binary, &args, &[]).wait();
+    let ended = Tool::start(client, &args, &[]).wait();
     assert_eq!(
         (code(&ended), &ended.stdout[..]),
         (Some(0), &["1".to_owned(), "2".to_owned()][..])
     );
     let mut sub = Tool::start(
-        binary,
+        client,
         &["sub", &url, "-c", "c", "--insecure", "-u", "s"],
         &[],
     );
@@ -83,33 +83,33 @@ fn counts_and_signals(binary: &Binary) {
 }
 
 /// `mles sub … | head -1`
-fn nobody_reads(binary: &Binary) {
-    let server = Server::start(binary, &[], &[]);
+fn nobody_reads(client: &Binary) {
+    let server = Server::start(SERVER, &[], &[]);
     let url = url(&server);
     let (gone, wait) = std::sync::mpsc::channel();
     let args = ["sub", &url, "-c", "c", "--insecure"];
-    let mut sub = Tool::read_by(binary, &args, move |stdout| {
+    let mut sub = Tool::read_by(client, &args, move |stdout| {
         let mut line = String::new();
         let mut stdout = BufReader::new(stdout);
         stdout.read_line(&mut line).unwrap();
         drop(stdout);
         gone.send(line).unwrap();
     });
-    publish(binary, &url, &["-m", "one"], "");
+    publish(client, &url, &["-m", "one"], "");
     assert_eq!(wait.recv().unwrap(), "one\n");
-    publish(binary, &url, &["-m", "two"], "");
+    publish(client, &url, &["-m", "two"], "");
     let ended = sub.wait();
     assert_eq!(code(&ended), Some(0), "{ended:?}");
     assert!(ended.stderr.is_empty(), "{ended:?}");
 }
 
 /// Two people, with pipes for terminals.
-fn a_conversation(binary: &Binary) {
-    let server = Server::start(binary, &[], &[]);
+fn a_conversation(client: &Binary) {
+    let server = Server::start(SERVER, &[], &[]);
     let url = url(&server);
     let talk = |uid: &str| {
         let args = ["talk", &url, "--uid", uid, "--channel", "c", "--insecure"];
-        Tool::start(binary, &args, &[])
+        Tool::start(client, &args, &[])
     };
     let mut alice = talk("alice");
     alice.stderr().wait_for("connected to").unwrap();
@@ -135,8 +135,8 @@ fn a_conversation(binary: &Binary) {
     );
 }
 
-fn talk_in_a_pipe(binary: &Binary) {
-    let server = Server::start(binary, &["--limit", "100000"], &[]);
+fn talk_in_a_pipe(client: &Binary) {
+    let server = Server::start(SERVER, &["--limit", "100000"], &[]);
     let url = url(&server);
     let args = [
         "talk",
@@ -147,7 +147,7 @@ fn talk_in_a_pipe(binary: &Binary) {
         "c",
         "--insecure",
     ];
-    let mut talk = Tool::start(binary, &args, &[]);
+    let mut talk = Tool::start(client, &args, &[]);
     talk.write(&numbers(1..=10_000));
     let ended = talk.wait();
     assert_eq!(code(&ended), Some(0), "{ended:?}");

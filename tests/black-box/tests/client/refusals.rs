@@ -2,19 +2,19 @@
 
 use std::net::TcpListener;
 
-use black_box::{Binary, Launch, Server, Tool, suite};
+use black_box::{Binary, Launch, Server, Tool};
 use rcgen::{CertificateParams, KeyPair};
 
-use crate::{assert_fails, code, port, publish, url};
+use crate::{SERVER, assert_fails, code, port, publish, url};
 
-suite! {
+clients! {
     what_goes_wrong,
     keys,
     certificates,
 }
 
-fn what_goes_wrong(binary: &Binary) {
-    let server = Server::start(binary, &[], &[]);
+fn what_goes_wrong(client: &Binary) {
+    let server = Server::start(SERVER, &[], &[]);
     let url = url(&server);
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let nobody = format!("wss://127.0.0.1:{}", closed.local_addr().unwrap().port());
@@ -38,7 +38,7 @@ fn what_goes_wrong(binary: &Binary) {
         ("sub", &plain, "does not speak TLS"),
         ("sub", &format!("{url}/?\u{e9} "), "malformed"),
     ] {
-        let mut tool = Tool::start(binary, &[command, address, "-c", "c", "--insecure"], &[]);
+        let mut tool = Tool::start(client, &[command, address, "-c", "c", "--insecure"], &[]);
         assert_fails(&tool.wait(), part);
     }
     let channel = "c".repeat(5000);
@@ -49,25 +49,25 @@ fn what_goes_wrong(binary: &Binary) {
         ),
         (&channel, "too big"),
     ] {
-        let mut tool = Tool::start(binary, &["sub", &url, "-c", channel, "--insecure"], &[]);
+        let mut tool = Tool::start(client, &["sub", &url, "-c", channel, "--insecure"], &[]);
         assert_fails(&tool.wait(), part);
     }
-    let ended = publish(binary, &url, &["--file", "/nowhere/at/all"], "");
+    let ended = publish(client, &url, &["--file", "/nowhere/at/all"], "");
     assert_fails(&ended, "can't read");
     // J1.3: somebody else has this uid.
     let args = ["talk", &url, "-c", "c", "--insecure", "--uid", "carol"];
-    let carol = Tool::start(binary, &args, &[]);
+    let carol = Tool::start(client, &args, &[]);
     server.log().wait_for("carol").unwrap();
-    let ended = publish(binary, &url, &["-m", "x", "--uid", "carol"], "");
+    let ended = publish(client, &url, &["-m", "x", "--uid", "carol"], "");
     assert_fails(&ended, "(4002)");
     drop(carol);
     drop(server);
     // M4.2
-    let server = Server::start(binary, &["--max-message", "4KiB"], &[]);
-    let ended = publish(binary, &self::url(&server), &["-m", &"x".repeat(5000)], "");
+    let server = Server::start(SERVER, &["--max-message", "4KiB"], &[]);
+    let ended = publish(client, &self::url(&server), &["-m", &"x".repeat(5000)], "");
     assert_fails(&ended, "(1009)");
     let mut tool = Tool::start(
-        binary,
+        client,
         &[
             "pub",
             &self::url(&server),
@@ -85,8 +85,8 @@ fn what_goes_wrong(binary: &Binary) {
 }
 
 /// A2.1, A2.2, A2.3: with the key, without, with another one; in the environment and in a file.
-fn keys(binary: &Binary) {
-    let server = Server::start(binary, &[], &[("MLES_KEY", "the secret")]);
+fn keys(client: &Binary) {
+    let server = Server::start(SERVER, &[], &[("MLES_KEY", "the secret")]);
     let url = url(&server);
     let file = server.home().file("key", "the secret\n");
     let args = ["pub", &url, "-c", "c", "--insecure", "-m", "x"];
@@ -98,7 +98,7 @@ fn keys(binary: &Binary) {
         (&args, &[], false),
         (&args, &[("MLES_KEY", "another secret")], false),
     ] {
-        let ended = Tool::start(binary, args, variables).wait();
+        let ended = Tool::start(client, args, variables).wait();
         if works {
             assert_eq!(code(&ended), Some(0), "{ended:?}");
         } else {
@@ -109,8 +109,8 @@ fn keys(binary: &Binary) {
 }
 
 /// Nobody is trusted who is not known; a fingerprint, the certificate itself and its authority are enough.
-fn certificates(binary: &Binary) {
-    let server = Server::start(binary, &[], &[]);
+fn certificates(client: &Binary) {
+    let server = Server::start(SERVER, &[], &[]);
     let port = port(&server);
     let local = server.home().path().join("mles/local.pem");
     let local = local.to_str().unwrap();
@@ -124,8 +124,8 @@ fn certificates(binary: &Binary) {
     );
     // It can be pasted.
     let mut words = command.split_whitespace().skip(1);
-    assert_eq!(words.next().map(Into::into), Some(binary.path()));
-    let mut talk = Tool::start(binary, &words.collect::<Vec<_>>(), &[]);
+    assert_eq!(words.next().map(Into::into), Some(SERVER.path()));
+    let mut talk = Tool::start(client, &words.collect::<Vec<_>>(), &[]);
     talk.write("hello\n");
     let ended = talk.wait();
     assert_eq!(code(&ended), Some(0), "{ended:?}");
@@ -155,7 +155,7 @@ fn certificates(binary: &Binary) {
     ] {
         let url = format!("wss://{host}:{port}");
         let args = [&["pub", &url, "-c", "c", "-m", "x"], options].concat();
-        let ended = Tool::start(binary, &args, &[]).wait();
+        let ended = Tool::start(client, &args, &[]).wait();
         if error.is_empty() {
             assert_eq!(code(&ended), Some(0), "{ended:?}");
         } else {
@@ -177,12 +177,12 @@ fn certificates(binary: &Binary) {
         "--tls-key",
         &key,
     ];
-    let server = Launch::new(binary).args(&args).start();
+    let server = Launch::new(SERVER).args(&args).start();
     let port = self::port(&server);
     for (host, error) in [("localhost", ""), ("127.0.0.1", "is for other names")] {
         let url = format!("wss://{host}:{port}");
         let args = ["pub", &url, "-c", "c", "-m", "x", "--ca", &cert];
-        let ended = Tool::start(binary, &args, &[]).wait();
+        let ended = Tool::start(client, &args, &[]).wait();
         if error.is_empty() {
             assert_eq!(code(&ended), Some(0), "{ended:?}");
         } else {

@@ -3,13 +3,13 @@
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use black_box::{Binary, Message, Server, Signal, Tool, suite};
+use black_box::{Binary, Message, Server, Signal, Tool};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 
-use crate::{code, history, numbers, port, publish, url};
+use crate::{SERVER, code, history, numbers, port, publish, url};
 
-suite! {
+clients! {
     one_message,
     ten_thousand_lines,
     a_line_that_breaks,
@@ -22,8 +22,8 @@ suite! {
 }
 
 /// M1.1, X1.4: from the command line, from stdin, from a file; empty and of several lines.
-fn one_message(binary: &Binary) {
-    let server = Server::start(binary, &[], &[]);
+fn one_message(client: &Binary) {
+    let server = Server::start(SERVER, &[], &[]);
     let url = url(&server);
     let file = server.home().file("message", "from a file\n");
     for (options, input) in [
@@ -33,7 +33,7 @@ fn one_message(binary: &Binary) {
         (&["-m", ""], ""),
         (&["--message", "-dash"], ""),
     ] {
-        let ended = publish(binary, &url, options, input);
+        let ended = publish(client, &url, options, input);
         assert_eq!(code(&ended), Some(0), "{ended:?}");
         assert!(
             ended.stdout.is_empty() && ended.stderr.is_empty(),
@@ -51,13 +51,13 @@ fn one_message(binary: &Binary) {
 }
 
 /// M1.3: a pipe, without losing a line, and more than the client keeps in doubt at once.
-fn ten_thousand_lines(binary: &Binary) {
+fn ten_thousand_lines(client: &Binary) {
     const LINES: u32 = 40_000;
-    let server = Server::start(binary, &["--limit", "100000"], &[]);
+    let server = Server::start(SERVER, &["--limit", "100000"], &[]);
     let url = url(&server);
     let sub = ["sub", &url, "-c", "c", "--insecure", "--count", "40000"];
-    let mut sub = Tool::start(binary, &sub, &[]);
-    let ended = publish(binary, &url, &["--lines"], &numbers(1..=LINES));
+    let mut sub = Tool::start(client, &sub, &[]);
+    let ended = publish(client, &url, &["--lines"], &numbers(1..=LINES));
     assert_eq!(code(&ended), Some(0), "{ended:?}");
     let expected: Vec<_> = (1..=LINES).map(|number| number.to_string()).collect();
     assert!(history(&server) == expected);
@@ -106,14 +106,14 @@ impl Line {
 }
 
 /// J2.1, L2.7: what a connection loses in the middle arrives once and in order, either way.
-fn a_line_that_breaks(binary: &Binary) {
-    let server = Server::start(binary, &["--limit", "100000"], &[]);
+fn a_line_that_breaks(client: &Binary) {
+    let server = Server::start(SERVER, &["--limit", "100000"], &[]);
     let line = Line::to(&server);
     let url = line.url();
     let sub = ["sub", &url, "-c", "c", "--insecure", "--count", "8000"];
-    let mut sub = Tool::start(binary, &sub, &[]);
+    let mut sub = Tool::start(client, &sub, &[]);
     let args = ["pub", &url, "-c", "c", "--insecure", "--lines"];
-    let mut tool = Tool::start(binary, &args, &[]);
+    let mut tool = Tool::start(client, &args, &[]);
     let mut alice = server.join("alice", "c");
     for round in 0..4 {
         tool.write(&numbers(round * 2000 + 1..=round * 2000 + 2000));
@@ -145,8 +145,8 @@ fn a_line_that_breaks(binary: &Binary) {
 }
 
 /// With `--retry` the first connection may take its time; it is not told of as a second one.
-fn a_server_that_comes_later(binary: &Binary) {
-    let server = Server::start(binary, &[], &[]);
+fn a_server_that_comes_later(client: &Binary) {
+    let server = Server::start(SERVER, &[], &[]);
     let (url, port) = (url(&server), port(&server));
     server.stop();
     let args = [
@@ -159,9 +159,9 @@ fn a_server_that_comes_later(binary: &Binary) {
         "-m",
         "late",
     ];
-    let mut tool = Tool::start(binary, &args, &[]);
+    let mut tool = Tool::start(client, &args, &[]);
     tool.stderr().wait_for("trying again in").unwrap();
-    let server = Server::start(binary, &["--port", &port], &[]);
+    let server = Server::start(SERVER, &["--port", &port], &[]);
     let ended = tool.wait();
     assert_eq!(code(&ended), Some(0), "{ended:?}");
     let said = format!("mles: connected to {url}");
@@ -171,18 +171,18 @@ fn a_server_that_comes_later(binary: &Binary) {
 
 /// A server that is killed has accepted some and remembers nothing: everything that it did not confirm is sent to
 /// the next one, in order.
-fn a_server_that_is_killed(binary: &Binary) {
-    let server = Server::start(binary, &["--limit", "100000"], &[]);
+fn a_server_that_is_killed(client: &Binary) {
+    let server = Server::start(SERVER, &["--limit", "100000"], &[]);
     let (url, port) = (url(&server), port(&server));
     let args = ["pub", &url, "-c", "c", "--insecure", "--lines"];
-    let mut tool = Tool::start(binary, &args, &[]);
+    let mut tool = Tool::start(client, &args, &[]);
     let mut alice = server.join("alice", "c");
     tool.write(&numbers(1..=5000));
     while alice.recv() != Message::text("3000") {}
     server.signal(Signal::KILL);
     drop(alice);
     drop(server);
-    let server = Server::start(binary, &["--limit", "100000", "--port", &port], &[]);
+    let server = Server::start(SERVER, &["--limit", "100000", "--port", &port], &[]);
     tool.write(&numbers(5001..=10_000));
     let ended = tool.wait();
     assert_eq!(code(&ended), Some(0), "{ended:?}");
@@ -204,16 +204,16 @@ fn a_server_that_is_killed(binary: &Binary) {
 }
 
 /// X1.8: with 1012 and a new history. Who was there is back, and is told what cannot be known.
-fn a_server_that_restarts(binary: &Binary) {
-    let server = Server::start(binary, &[], &[]);
+fn a_server_that_restarts(client: &Binary) {
+    let server = Server::start(SERVER, &[], &[]);
     let (url, port) = (url(&server), port(&server));
-    let mut sub = Tool::start(binary, &["sub", &url, "-c", "c", "--insecure"], &[]);
-    publish(binary, &url, &["-m", "before"], "");
+    let mut sub = Tool::start(client, &["sub", &url, "-c", "c", "--insecure"], &[]);
+    publish(client, &url, &["-m", "before"], "");
     sub.stdout().wait_for("before").unwrap();
     server.stop();
-    let server = Server::start(binary, &["--port", &port], &[]);
+    let server = Server::start(SERVER, &["--port", &port], &[]);
     sub.stderr().wait_for("again").unwrap();
-    publish(binary, &url, &["-m", "after"], "");
+    publish(client, &url, &["-m", "after"], "");
     sub.stdout().wait_for("after").unwrap();
     sub.stderr().wait_for("messages may be missing").unwrap();
     sub.signal(Signal::INT);
@@ -224,7 +224,7 @@ fn a_server_that_restarts(binary: &Binary) {
 }
 
 /// One that drops the connection at the close frame, and shows no history: it is not known what it has.
-fn a_server_that_does_not_answer(binary: &Binary) {
+fn a_server_that_does_not_answer(client: &Binary) {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     let certificate = params.self_signed(&key).unwrap().der().clone();
@@ -255,7 +255,7 @@ fn a_server_that_does_not_answer(binary: &Binary) {
             while socket.read().is_ok_and(|message| !message.is_close()) {}
         }
     });
-    let ended = publish(binary, &url, &["-m", "hello"], "");
+    let ended = publish(client, &url, &["-m", "hello"], "");
     assert_eq!(code(&ended), Some(3), "{ended:?}");
     let last = ended.stderr.last().unwrap();
     assert!(
@@ -265,12 +265,12 @@ fn a_server_that_does_not_answer(binary: &Binary) {
 }
 
 /// A job that is to end has an end, says what was not sent, and fails.
-fn a_server_that_stays_away(binary: &Binary) {
+fn a_server_that_stays_away(client: &Binary) {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let nobody = format!("wss://127.0.0.1:{}", closed.local_addr().unwrap().port());
     drop(closed);
     let args = ["pub", &nobody, "-cc", "--insecure", "--retry", "-mx"];
-    let ended = Tool::start(binary, &args, &[("MLES_TIMEOUT", "300ms")]).wait();
+    let ended = Tool::start(client, &args, &[("MLES_TIMEOUT", "300ms")]).wait();
     assert_eq!(code(&ended), Some(1), "{ended:?}");
     assert!(ended.stderr[0].contains("nobody listens at"), "{ended:?}");
     assert_eq!(
@@ -278,10 +278,10 @@ fn a_server_that_stays_away(binary: &Binary) {
         "error: gave up after 300ms (--timeout): 1 of 1 messages are not sent"
     );
     // Later, in the middle of the input.
-    let server = Server::start(binary, &[], &[]);
+    let server = Server::start(SERVER, &[], &[]);
     let url = url(&server);
     let args = ["pub", &url, "-cc", "--insecure", "-l", "--timeout=3s"];
-    let mut tool = Tool::start(binary, &args, &[]);
+    let mut tool = Tool::start(client, &args, &[]);
     let mut alice = server.join("alice", "c");
     tool.write(&numbers(1..=10));
     while alice.recv() != Message::text("10") {}
@@ -296,11 +296,11 @@ fn a_server_that_stays_away(binary: &Binary) {
 }
 
 /// One that takes everything and confirms nothing.
-fn a_server_that_hangs(binary: &Binary) {
-    let server = Server::start(binary, &[], &[]);
+fn a_server_that_hangs(client: &Binary) {
+    let server = Server::start(SERVER, &[], &[]);
     let url = url(&server);
     let args = ["pub", &url, "-cc", "--insecure", "-l", "--timeout=3s"];
-    let mut tool = Tool::start(binary, &args, &[]);
+    let mut tool = Tool::start(client, &args, &[]);
     let mut alice = server.join("alice", "c");
     tool.write("one\n");
     while alice.recv() != Message::text("one") {}

@@ -1,29 +1,29 @@
 //! `mles talk` where a person sits: on a terminal.
 
-use black_box::{Binary, Message, Server, Signal, Terminal, suite};
+use black_box::{Binary, Message, Server, Signal, Terminal};
 
-use crate::{history, url};
+use crate::{SERVER, history, url};
 
-suite! {
+clients! {
     a_conversation_on_a_terminal,
     nobody_commands_the_terminal,
     control_c,
     control_c_before_all_is_sent,
 }
 
-fn talk(binary: &Binary, server: &Server, channel: &str) -> Terminal {
+fn talk(client: &Binary, server: &Server, channel: &str) -> Terminal {
     let url = url(server);
     let args = ["talk", &url, "-u", "alice", "-c", channel, "--insecure"];
-    Terminal::start(env!("CARGO_BIN_EXE_foreground"), binary, &args)
+    Terminal::start(env!("CARGO_BIN_EXE_foreground"), client, &args)
 }
 
 /// X1.4, J3.1: what was said before is marked, who comes is told, the own lines are there once, and ^D is the end.
-fn a_conversation_on_a_terminal(binary: &Binary) {
-    let server = Server::start(binary, &[], &[]);
+fn a_conversation_on_a_terminal(client: &Binary) {
+    let server = Server::start(SERVER, &[], &[]);
     let mut bob = server.join("bob", "c");
     bob.send("Hello?");
     bob.settle();
-    let mut alice = talk(binary, &server, "c");
+    let mut alice = talk(client, &server, "c");
     alice.screen().wait_for("so much for the history").unwrap();
     let mut carol = server.join("carol", "c");
     carol.send("two\nlines");
@@ -71,13 +71,13 @@ const HOSTILE: &str = "\x1b[2J\x1b]0;title\x07\u{9b}31m\r\x08\x7f\u{85}\u{202e}\
 
 /// What others write and are called can't move the cursor, change colours or the title, ring, or look like a line
 /// that somebody else has written.
-fn nobody_commands_the_terminal(binary: &Binary) {
-    let server = Server::start(binary, &[], &[]);
+fn nobody_commands_the_terminal(client: &Binary) {
+    let server = Server::start(SERVER, &[], &[]);
     let mut mallory = server.open();
     mallory.send(escaped_header(HOSTILE));
     mallory.send(HOSTILE);
     mallory.settle();
-    let mut alice = talk(binary, &server, HOSTILE);
+    let mut alice = talk(client, &server, HOSTILE);
     alice.screen().wait_for("so much for the history").unwrap();
     let mut mallory = server.open();
     mallory.send(escaped_header(&format!("second {HOSTILE}")));
@@ -110,9 +110,9 @@ fn escaped_header(uid: &str) -> String {
 }
 
 /// It leaves the channel: the uid is free.
-fn control_c(binary: &Binary) {
-    let server = Server::start(binary, &[], &[]);
-    let mut alice = talk(binary, &server, "c");
+fn control_c(client: &Binary) {
+    let server = Server::start(SERVER, &[], &[]);
+    let mut alice = talk(client, &server, "c");
     alice.screen().wait_for("connected to").unwrap();
     let mut bob = server.join("bob", "c");
     alice.type_in("said\r");
@@ -126,9 +126,9 @@ fn control_c(binary: &Binary) {
 }
 
 /// Who leaves is told if others may not have got what was said.
-fn control_c_before_all_is_sent(binary: &Binary) {
-    let server = Server::start(binary, &[], &[]);
-    let mut alice = talk(binary, &server, "c");
+fn control_c_before_all_is_sent(client: &Binary) {
+    let server = Server::start(SERVER, &[], &[]);
+    let mut alice = talk(client, &server, "c");
     alice.screen().wait_for("connected to").unwrap();
     server.signal(Signal::STOP);
     // The complaint about the second line shows that the first one is taken.

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use data_encoding::BASE64;
-use runtime_smol::client::{Age, Delivery, Kind};
+use mles_sansio::Kind;
+use mles_sansio::client::{Age, Delivery};
 
 /// Text of somebody else's as it may go to a terminal: it can neither move the cursor nor turn the writing around.
 pub(super) fn harmless(text: &str) -> String {

@@ -117,7 +117,10 @@ fn certificates(binary: &Binary) {
     let fingerprint = server.stdout().wait_for("Fingerprint").unwrap();
     let fingerprint = fingerprint.rsplit(' ').next().unwrap();
     let wrong = fingerprint.replace(|c: char| c.is_ascii_digit(), "A");
-    let command = server.stdout().wait_for("mles talk").unwrap();
+    let command = server
+        .stdout()
+        .wait_for(&format!("{} talk", binary.name))
+        .unwrap();
     assert!(
         command.contains(&format!("--fingerprint {fingerprint}")),
         "{command}"

@@ -277,39 +277,33 @@ impl Server {
         kib.parse::<u64>().unwrap() * 1024
     }
 
-    /// How many threads the process has now.
+    /// How many threads the process has now, but for those that smol reads files with, which come and go.
     #[must_use]
     pub fn threads(&self) -> usize {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
-        tasks.unwrap().count()
+        self.thread_names().values().sum()
     }
 
     /// Waits until the process has this many threads.
     pub fn wait_for_threads(&self, count: usize, when: &str) {
         let began = Instant::now();
-        loop {
-            let threads = self.threads();
-            if threads == count {
-                return;
-            }
-            assert!(
-                began.elapsed() < DEADLINE,
-                "{when}: {threads} threads, not {count}: {:?}",
-                self.thread_names()
-            );
+        while self.threads() != count {
+            let names = self.thread_names();
+            assert!(began.elapsed() < DEADLINE, "{when}: not {count}: {names:?}");
             // The system tells of a thread's end only who asks.
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
-    /// What the threads are called, each as often as there are some of that name.
-    fn thread_names(&self) -> BTreeMap<String, u32> {
+    /// What the threads are called, and how many are called so.
+    fn thread_names(&self) -> BTreeMap<String, usize> {
         let mut names = BTreeMap::new();
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
-        for task in tasks.flatten() {
+        for task in tasks {
             // One may end meanwhile.
-            if let Ok(name) = std::fs::read_to_string(task.path().join("comm")) {
-                *names.entry(name.trim_end().to_owned()).or_default() += 1;
+            let name = std::fs::read_to_string(task.unwrap().path().join("comm"));
+            let name = name.unwrap_or_default().trim_end().to_owned();
+            if !name.is_empty() && !name.starts_with("blocking-") {
+                *names.entry(name).or_default() += 1;
             }
         }
         names
@@ -330,6 +324,18 @@ impl Server {
         let found = pairs.find(|(key, _)| *key == name);
         let (_, value) = found.unwrap_or_else(|| panic!("{name} in {line}"));
         value.parse().unwrap()
+    }
+
+    /// Waits until one of these numbers is this.
+    pub fn wait_for_number(&self, name: &str, wished: u64, when: &str) {
+        let began = Instant::now();
+        loop {
+            let number = self.number(name);
+            if number == wished {
+                return;
+            }
+            assert!(began.elapsed() < DEADLINE, "{when}: {number} {name}");
+        }
     }
 
     /// Nothing has been logged above debug level but where the certificate is, and which node it is.

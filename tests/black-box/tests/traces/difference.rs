@@ -3,6 +3,9 @@
 /// Lines that are told of around one that differs.
 const AROUND: usize = 4;
 
+/// Lines that are told of at all.
+const MOST: usize = 80;
+
 /// The lines of the first alone with `-`, those of the second alone with `+`, and some of both around them. None if
 /// there are none.
 pub(crate) fn between(one: &[String], other: &[String]) -> Option<String> {
@@ -12,7 +15,12 @@ pub(crate) fn between(one: &[String], other: &[String]) -> Option<String> {
     let near = |at: &usize| differs.iter().any(|it| it.abs_diff(*at) <= AROUND);
     let mut text = String::new();
     let mut last = None;
-    for at in (0..lines.len()).filter(near) {
+    for (count, at) in (0..lines.len()).filter(near).enumerate() {
+        if count == MOST {
+            // What follows a difference may be no more than that.
+            text += "and so on\n";
+            break;
+        }
         if last.is_some_and(|last| last + 1 != at) {
             text += "  …\n";
         }
@@ -65,4 +73,7 @@ fn a_difference_is_shown_with_what_is_around_it() {
         "- a\n  b\n  c\n  d\n  e\n  …\n  h\n  i\n  j\n  k\n+ l\n"
     );
     assert_eq!(between(&[], &lines("x")).as_deref(), Some("+ x\n"));
+    let many = between(&[], &lines(&"x ".repeat(200))).unwrap();
+    assert_eq!(many.lines().count(), MOST + 1);
+    assert!(many.ends_with("and so on\n"));
 }

@@ -20,7 +20,46 @@ pub const SMOL: Binary = Binary {
     name: "mles",
 };
 
+/// The server on plain threads.
+pub const STD: Binary = Binary {
+    package: "runtime-std",
+    name: "mles-std",
+};
+
+/// The programs of a network: its nodes are of the first and the second by turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pair(pub Binary, pub Binary);
+
+impl Pair {
+    /// The program of the node with this number.
+    #[must_use]
+    pub fn node(&self, number: usize) -> &Binary {
+        match number % 2 {
+            0 => &self.0,
+            _ => &self.1,
+        }
+    }
+}
+
+impl From<&Binary> for Pair {
+    fn from(both: &Binary) -> Self {
+        Self(*both, *both)
+    }
+}
+
+impl From<&Self> for Pair {
+    fn from(pair: &Self) -> Self {
+        *pair
+    }
+}
+
 impl Binary {
+    /// Whether as many threads as `--threads` says serve all connections; else each connection has its own.
+    #[must_use]
+    pub fn has_io_threads(&self) -> bool {
+        *self == SMOL
+    }
+
     /// Where the program is. The first call in a process has cargo build it, in the profile and the
     /// target directory of the running test, so that it is never older than its source.
     #[must_use]

@@ -2,8 +2,8 @@
 //! and look at what it prints and logs, and at nothing else.
 //!
 //! A suite is a file in `tests/`. Its tests are functions of a [`Binary`], and [`suite!`] makes a test
-//! of each of them for each server program there is. The doc comment of a test says which clauses of
-//! the specification it shows.
+//! of each of them for each server program there is; those that start several servers are functions of
+//! a [`Pair`], for [`pairs!`]. The doc comment of a test says which clauses of the specification it shows.
 //!
 //! Nothing sleeps in place of an event: a test waits for a line of the server, for a frame, or for the
 //! end of a connection, each at most [`DEADLINE`].
@@ -34,7 +34,7 @@ mod tool;
 mod upstream;
 pub mod wire;
 
-pub use binary::{Binary, SMOL, STD};
+pub use binary::{Binary, Pair, SMOL, STD};
 pub use browser::{Browser, Tab};
 pub use client::{Client, header, offer};
 pub use crowd::{Account, Crowd, history};
@@ -60,15 +60,53 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 /// `#[ignore = "…"]`, may stand before a name.
 #[macro_export]
 macro_rules! suite {
-    ($($(#[$attribute:meta])* $name:ident),+ $(,)?) => {
-        mod smol {
+    ($($list:tt)+) => {
+        $crate::tests_of!(smol: &black_box::SMOL; $($list)+);
+        // Not `std`: in a module beside one of that name, the standard library would not be found.
+        $crate::tests_of!(mles_std: &black_box::STD; $($list)+);
+    };
+}
+
+/// Makes a test for each pair of server programs of each function in the list, which are functions of a [`Pair`]; of
+/// those behind `slow:` only one with both programs, beside one for each program alone.
+#[macro_export]
+macro_rules! pairs {
+    (slow: $($slow:tt)+) => {
+        $crate::pairs!(;slow: $($slow)+);
+    };
+    ($($(#[$attribute:meta])* $name:ident),* $(,)? $(;slow: $($slow:tt)+)?) => {
+        $crate::tests_of!(
+            smol_smol: &black_box::Pair(black_box::SMOL, black_box::SMOL);
+            $($(#[$attribute])* $name,)* $($($slow)+)?
+        );
+        $crate::tests_of!(
+            std_std: &black_box::Pair(black_box::STD, black_box::STD);
+            $($(#[$attribute])* $name,)* $($($slow)+)?
+        );
+        $crate::tests_of!(
+            smol_std: &black_box::Pair(black_box::SMOL, black_box::STD);
+            $($(#[$attribute])* $name,)* $($($slow)+)?
+        );
+        $crate::tests_of!(
+            std_smol: &black_box::Pair(black_box::STD, black_box::SMOL);
+            $($(#[$attribute])* $name,)*
+        );
+    };
+}
+
+/// A module with a test of each function in the list, which is called with this argument.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! tests_of {
+    ($module:ident: $argument:expr; $($(#[$attribute:meta])* $name:ident),* $(,)?) => {
+        mod $module {
             $(
                 #[test]
                 $(#[$attribute])*
                 fn $name() {
-                    super::$name(&black_box::SMOL);
+                    super::$name($argument);
                 }
-            )+
+            )*
         }
     };
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Instant;
 
 use crate::log::wait_for_logs;
-use crate::{Binary, Launch, Server, Signal, TempDir};
+use crate::{Launch, Pair, Server, Signal, TempDir};
 
 /// The variable with the peer key, and one.
 pub const PEER_KEY: (&str, &str) = ("MLES_PEER_KEY", "the servers' secret");
@@ -48,7 +48,7 @@ pub fn unused_port() -> u16 {
 /// or come back.
 #[derive(Debug)]
 pub struct Network {
-    binary: Binary,
+    pair: Pair,
     home: Arc<TempDir>,
     shown: String,
     ports: Vec<u16>,
@@ -57,15 +57,16 @@ pub struct Network {
 }
 
 impl Network {
-    /// One server for each list, which names its peers in order; none is started.
+    /// One server for each list, which names its peers in order, of the programs of the pair by turns; none is started.
     #[must_use]
-    pub fn of(binary: &Binary, peers: &[&[usize]]) -> Self {
+    pub fn of(pair: impl Into<Pair>, peers: &[&[usize]]) -> Self {
+        let pair = pair.into();
         let home = Arc::new(TempDir::new());
-        let first = Launch::new(binary).home(&home).start();
+        let first = Launch::new(pair.node(0)).home(&home).start();
         let shown = fingerprint(&first);
         drop(first);
         Self {
-            binary: *binary,
+            pair,
             home,
             shown,
             ports: peers.iter().map(|_| unused_port()).collect(),
@@ -76,16 +77,16 @@ impl Network {
 
     /// The same, all started at the same instant. Gives the moment at which the last of them listened.
     #[must_use]
-    pub fn started(binary: &Binary, peers: &[&[usize]]) -> (Self, Instant) {
-        let mut network = Self::of(binary, peers);
+    pub fn started(pair: impl Into<Pair>, peers: &[&[usize]]) -> (Self, Instant) {
+        let mut network = Self::of(pair, peers);
         let listening = network.start_all();
         (network, listening)
     }
 
     /// The same, started one after the other: each is linked to the first of its peers, which come before it.
     #[must_use]
-    pub fn in_order(binary: &Binary, peers: &[&[usize]]) -> Self {
-        let mut network = Self::of(binary, peers);
+    pub fn in_order(pair: impl Into<Pair>, peers: &[&[usize]]) -> Self {
+        let mut network = Self::of(pair, peers);
         for (at, peers) in peers.iter().enumerate() {
             network.start(at);
             if !peers.is_empty() {
@@ -111,7 +112,7 @@ impl Network {
     }
 
     fn launch(&self, at: usize) -> Launch {
-        let launch = Launch::new(&self.binary)
+        let launch = Launch::new(self.pair.node(at))
             .args(&["--port", &self.ports[at].to_string()])
             .env(PEER_KEY.0, PEER_KEY.1)
             .home(&self.home);

@@ -1,10 +1,12 @@
 //! The process under test.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit, setrlimit};
 use rustls::ClientConfig;
@@ -23,7 +25,7 @@ pub struct Launch {
 
 impl Launch {
     /// A start without arguments, with a home directory of its own and an otherwise empty environment.
-    /// `BLACK_BOX_THREADS` says how many I/O threads the server has, instead of one for each core.
+    /// `BLACK_BOX_THREADS` says how many I/O threads a server that has those gets, instead of one for each core.
     #[must_use]
     pub fn new(binary: &Binary) -> Self {
         Self {
@@ -32,6 +34,7 @@ impl Launch {
             variables: std::env::var("BLACK_BOX_THREADS")
                 .map(|count| ("MLES_THREADS".to_owned(), Some(count)))
                 .into_iter()
+                .filter(|_| binary.has_io_threads())
                 .collect(),
             home: None,
             descriptors: None,
@@ -115,7 +118,7 @@ impl Launch {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", home.path())
             .env("XDG_DATA_HOME", home.path())
-            .env("RUST_LOG", "warn,mles=debug,runtime_common=debug");
+            .env("RUST_LOG", LEVELS);
         for (name, value) in &self.variables {
             match value {
                 Some(value) => command.env(name, OsStr::new(value)),
@@ -274,6 +277,67 @@ impl Server {
         kib.parse::<u64>().unwrap() * 1024
     }
 
+    /// How many threads the process has now, but for those that smol reads files with, which come and go.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.thread_names().values().sum()
+    }
+
+    /// Waits until the process has this many threads.
+    pub fn wait_for_threads(&self, count: usize, when: &str) {
+        let began = Instant::now();
+        while self.threads() != count {
+            let names = self.thread_names();
+            assert!(began.elapsed() < DEADLINE, "{when}: not {count}: {names:?}");
+            // The system tells of a thread's end only who asks.
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// What the threads are called, and how many are called so.
+    fn thread_names(&self) -> BTreeMap<String, usize> {
+        let mut names = BTreeMap::new();
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        for task in tasks {
+            // One may end meanwhile.
+            let name = std::fs::read_to_string(task.unwrap().path().join("comm"));
+            let name = name.unwrap_or_default().trim_end().to_owned();
+            if !name.is_empty() && !name.starts_with("blocking-") {
+                *names.entry(name).or_default() += 1;
+            }
+        }
+        names
+    }
+
+    /// One of the numbers that the server logs when it is asked for them.
+    #[must_use]
+    pub fn number(&self, name: &str) -> u64 {
+        const STATS: &str = "stats uptime_seconds=";
+        let is_stats = |line: &&String| line.contains(STATS);
+        let before = self.log.lines().iter().filter(is_stats).count();
+        self.signal(Signal::USR1);
+        self.log
+            .wait_until(|lines| lines.iter().filter(is_stats).count() > before);
+        let lines = self.log.lines();
+        let line = lines.iter().rfind(is_stats).unwrap();
+        let mut pairs = line.split(' ').filter_map(|word| word.split_once('='));
+        let found = pairs.find(|(key, _)| *key == name);
+        let (_, value) = found.unwrap_or_else(|| panic!("{name} in {line}"));
+        value.parse().unwrap()
+    }
+
+    /// Waits until one of these numbers is this.
+    pub fn wait_for_number(&self, name: &str, wished: u64, when: &str) {
+        let began = Instant::now();
+        loop {
+            let number = self.number(name);
+            if number == wished {
+                return;
+            }
+            assert!(began.elapsed() < DEADLINE, "{when}: {number} {name}");
+        }
+    }
+
     /// Nothing has been logged above debug level but where the certificate is, and which node it is.
     pub fn assert_quiet(&self) {
         let usual = [" DEBUG ", "made a certificate", "this is node"];
@@ -376,6 +440,9 @@ fn prepared(stream: TcpStream) -> TcpStream {
     stream.set_write_timeout(Some(DEADLINE)).unwrap();
     stream
 }
+
+/// What the servers log in tests. A target is meant with all that begin like it: `mles_std` too.
+const LEVELS: &str = "warn,mles=debug,runtime_common=debug,runtime_std=debug";
 
 /// Bytes that [`Server::narrow_tls`] takes without anybody reading them.
 const NARROW: usize = 8 * 1024;

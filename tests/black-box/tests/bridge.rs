@@ -6,19 +6,22 @@
 use std::sync::Arc;
 
 use black_box::{
-    Binary, Client, Launch, Message, Server, Signal, TempDir, fingerprint, header, peer_url, suite,
-    unused_port,
+    Binary, Client, Launch, Message, Pair, Server, Signal, TempDir, fingerprint, header, pairs,
+    peer_url, suite, unused_port,
 };
 
-suite! {
+pairs! {
     messages_cross_both_ways,
     a_server_that_comes_back,
     a_bridge_that_comes_back_empty,
     the_clients_key,
     another_key,
-    nobody_there,
     a_certificate_that_is_not_trusted,
     no_room_there,
+}
+
+suite! {
+    nobody_there,
 }
 
 /// A server that is bridged to another, whose certificate it knows by its fingerprint.
@@ -42,9 +45,9 @@ fn expect_texts(client: &mut Client, texts: &[&str]) {
 }
 
 /// B1.1, B1.4, B1.5: eve is at a server without peering; alice, at the bridged one, finds what she said before.
-fn messages_cross_both_ways(binary: &Binary) {
-    let far = Server::start(binary, &[], &[]);
-    let near = bridged(binary, &far).start();
+fn messages_cross_both_ways(pair: &Pair) {
+    let far = Server::start(&pair.0, &[], &[]);
+    let near = bridged(&pair.1, &far).start();
     let mut eve = far.join("eve", "c");
     eve.send("before");
     let mut alice = near.join("alice", "c");
@@ -73,17 +76,17 @@ fn messages_cross_both_ways(binary: &Binary) {
 }
 
 /// B1.8: what is said while the other server is away arrives when it is back; nothing is repeated here.
-fn a_server_that_comes_back(binary: &Binary) {
+fn a_server_that_comes_back(pair: &Pair) {
     let home = Arc::new(TempDir::new());
     let port = unused_port().to_string();
     let start = || {
-        Launch::new(binary)
+        Launch::new(&pair.0)
             .home(&home)
             .args(&["--port", &port])
             .start()
     };
     let far = start();
-    let near = bridged(binary, &far).start();
+    let near = bridged(&pair.1, &far).start();
     let mut eve = far.join("eve", "c");
     eve.send("before");
     let mut alice = near.join("alice", "c");
@@ -108,9 +111,9 @@ fn a_server_that_comes_back(binary: &Binary) {
 }
 
 /// B1.6: the bridged server comes back empty, and gets the history from the other, which gets nothing twice.
-fn a_bridge_that_comes_back_empty(binary: &Binary) {
-    let far = Server::start(binary, &[], &[]);
-    let near = bridged(binary, &far).start();
+fn a_bridge_that_comes_back_empty(pair: &Pair) {
+    let far = Server::start(&pair.0, &[], &[]);
+    let near = bridged(&pair.1, &far).start();
     let mut eve = far.join("eve", "c");
     let mut alice = near.join("alice", "c");
     alice.expect([header("eve", "c")]);
@@ -120,7 +123,7 @@ fn a_bridge_that_comes_back_empty(binary: &Binary) {
     expect_texts(&mut eve, &["one", "two", "two"]);
     near.signal(Signal::KILL);
     drop(near);
-    let near = bridged(binary, &far).start();
+    let near = bridged(&pair.1, &far).start();
     let mut bob = near.join("bob", "c");
     expect_texts(&mut bob, &["one", "two", "two"]);
     bob.send("three");
@@ -130,10 +133,10 @@ fn a_bridge_that_comes_back_empty(binary: &Binary) {
 }
 
 /// B1.1: with a key, the other server has the same.
-fn the_clients_key(binary: &Binary) {
+fn the_clients_key(pair: &Pair) {
     let key = ("MLES_KEY", "mles-devel-frank");
-    let far = Server::start(binary, &[], &[key]);
-    let near = bridged(binary, &far).env(key.0, key.1).start();
+    let far = Server::start(&pair.0, &[], &[key]);
+    let near = bridged(&pair.1, &far).env(key.0, key.1).start();
     let auth = "{\"uid\":\"alice\",\"channel\":\"example\",\"auth\":\"cddd69d5f9771d66\"}";
     let mut alice = near.open();
     alice.send(auth);
@@ -148,9 +151,9 @@ fn the_clients_key(binary: &Binary) {
 }
 
 /// B1.10: told once, with what to do.
-fn another_key(binary: &Binary) {
-    let far = Server::start(binary, &[], &[("MLES_KEY", "another")]);
-    let near = bridged(binary, &far).start();
+fn another_key(pair: &Pair) {
+    let far = Server::start(&pair.0, &[], &[("MLES_KEY", "another")]);
+    let near = bridged(&pair.1, &far).start();
     let _alice = near.join("alice", "c");
     let line = near
         .log()
@@ -182,9 +185,9 @@ fn nobody_there(binary: &Binary) {
     assert_eq!(near.log().lines().iter().filter(told).count(), 1);
 }
 
-fn a_certificate_that_is_not_trusted(binary: &Binary) {
-    let far = Server::start(binary, &[], &[]);
-    let near = Launch::new(binary)
+fn a_certificate_that_is_not_trusted(pair: &Pair) {
+    let far = Server::start(&pair.0, &[], &[]);
+    let near = Launch::new(&pair.1)
         .args(&["--bridge", &peer_url(&far)])
         .start();
     let _alice = near.join("alice", "c");
@@ -199,11 +202,11 @@ fn a_certificate_that_is_not_trusted(binary: &Binary) {
 }
 
 /// One that has no room, for a while.
-fn no_room_there(binary: &Binary) {
+fn no_room_there(pair: &Pair) {
     // No WebSocket is granted to who may not have a session.
-    let full = Launch::new(binary).args(&["--max-sessions", "1"]).start();
+    let full = Launch::new(&pair.0).args(&["--max-sessions", "1"]).start();
     let _last = full.join("last", "c");
-    let near = bridged(binary, &full).start();
+    let near = bridged(&pair.1, &full).start();
     let _alice = near.join("alice", "c");
     let line = near.log().wait_for("HTTP 503").unwrap();
     assert!(line.contains("it has no room now"), "{line}");

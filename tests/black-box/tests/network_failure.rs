@@ -2,20 +2,21 @@
 
 use std::time::Instant;
 
-use black_box::{Binary, Crowd, DEADLINE, Network, suite};
+use black_box::{Crowd, DEADLINE, Network, Pair, pairs};
 
-suite! {
+pairs! {
     root_comes_back,
-    middle_is_killed_under_load,
+    middle_is_killed_under_load;
+    slow:
     #[ignore = "slow: run by .ci/run"]
     servers_in_the_middle_come_and_go,
 }
 
 /// P6, C1.3, U1.2: the root is killed and comes back empty. What those below it send meanwhile, and before, is in
 /// its history again, and nobody below gets anything twice.
-fn root_comes_back(binary: &Binary) {
+fn root_comes_back(pair: &Pair) {
     const CHANNELS: usize = 4;
-    let (mut network, _) = Network::started(binary, &[&[], &[0], &[0]]);
+    let (mut network, _) = Network::started(pair, &[&[], &[0], &[0]]);
     network.wait_for_one_tree();
     let mut crowd = Crowd::default();
     for (at, server) in network.running() {
@@ -51,10 +52,10 @@ fn root_comes_back(binary: &Binary) {
 /// S1.3, S1.5, U1.2: a server in the middle is killed while a thousand messages a second go over it, and the one
 /// below it goes to its second peer. What clients of the others send is received by each other client of them once,
 /// and what one of them has of those whose server is gone, all have.
-fn middle_is_killed_under_load(binary: &Binary) {
+fn middle_is_killed_under_load(pair: &Pair) {
     const CHANNELS: usize = 50;
     const RATE: u32 = 1_000;
-    let mut network = Network::in_order(binary, &[&[], &[0], &[1, 0], &[2]]);
+    let mut network = Network::in_order(pair, &[&[], &[0], &[1, 0], &[2]]);
     let first = network.wait_for_links(2, 1);
     let mut crowd = Crowd::default();
     for channel in 0..CHANNELS {
@@ -94,9 +95,9 @@ fn middle_is_killed_under_load(binary: &Binary) {
 
 /// U1.2, G1.1, P3: two servers connect two others, and are killed in turns while messages go over them; each is back
 /// before the other goes. What the clients at the ends send is received at the other end once and in order.
-fn servers_in_the_middle_come_and_go(binary: &Binary) {
+fn servers_in_the_middle_come_and_go(pair: &Pair) {
     const CHANNELS: usize = 10;
-    let (mut network, _) = Network::started(binary, &[&[2, 3], &[3, 2], &[3], &[2]]);
+    let (mut network, _) = Network::started(pair, &[&[2, 3], &[3, 2], &[3], &[2]]);
     network.wait_for_one_tree();
     let mut crowd = Crowd::default();
     for channel in 0..CHANNELS {

@@ -6,11 +6,11 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use black_box::{
-    Binary, Launch, Message, PEER_KEY as KEY, Server, Signal, TempDir, fingerprint, header,
-    peer_url as url, suite, unused_port,
+    Binary, Launch, Message, PEER_KEY as KEY, Pair, Server, Signal, TempDir, fingerprint, header,
+    pairs, peer_url as url, suite, unused_port,
 };
 
-suite! {
+pairs! {
     messages_cross_both_ways,
     history_comes_from_above,
     large_messages_cross,
@@ -20,17 +20,20 @@ suite! {
     a_certificate_that_is_not_trusted,
     a_certificate_from_a_file,
     a_file_of_certificates_that_changes,
-    nobody_there,
     upstream_comes_back,
     an_earlier_peer_is_away,
     peers_in_a_file,
     a_ring_of_three,
     two_trees_become_one,
-    a_server_that_names_itself,
-    a_peer_that_knows_no_peering,
     a_server_stops_with_its_links,
     the_lower_server_stops,
     links_in_health_and_numbers,
+}
+
+suite! {
+    nobody_there,
+    a_server_that_names_itself,
+    a_peer_that_knows_no_peering,
 }
 
 /// A server with these peers, in order, whose certificates it knows by their fingerprints.
@@ -44,9 +47,9 @@ fn below(binary: &Binary, peers: &[&Server]) -> Launch {
 }
 
 /// Two servers, the first above the second, and linked.
-fn pair(binary: &Binary) -> (Server, Server) {
-    let upper = Server::start(binary, &[], &[KEY]);
-    let lower = below(binary, &[&upper]).start();
+fn linked_pair(pair: &Pair) -> (Server, Server) {
+    let upper = Server::start(&pair.0, &[], &[KEY]);
+    let lower = below(&pair.1, &[&upper]).start();
     linked(&lower);
     (upper, lower)
 }
@@ -63,8 +66,8 @@ fn count(server: &Server, part: &str) -> usize {
 }
 
 /// D1: what is sent at one server is received at the other, once, and never by its sender.
-fn messages_cross_both_ways(binary: &Binary) {
-    let (upper, lower) = pair(binary);
+fn messages_cross_both_ways(pair: &Pair) {
+    let (upper, lower) = linked_pair(pair);
     let mut alice = upper.join("alice", "c");
     let mut bob = lower.join("bob", "c");
     alice.expect([header("bob", "c")]);
@@ -80,8 +83,8 @@ fn messages_cross_both_ways(binary: &Binary) {
 }
 
 /// D2: a late joiner at the lower server gets the history of the upper one.
-fn history_comes_from_above(binary: &Binary) {
-    let (upper, lower) = pair(binary);
+fn history_comes_from_above(pair: &Pair) {
+    let (upper, lower) = linked_pair(pair);
     let mut alice = upper.join("alice", "c");
     for number in 0..50 {
         alice.send(number.to_string());
@@ -97,8 +100,8 @@ fn history_comes_from_above(binary: &Binary) {
 }
 
 /// Longer than what is masked at once, and than what TLS takes at once, both ways.
-fn large_messages_cross(binary: &Binary) {
-    let (upper, lower) = pair(binary);
+fn large_messages_cross(pair: &Pair) {
+    let (upper, lower) = linked_pair(pair);
     let mut alice = upper.join("alice", "c");
     let mut bob = lower.join("bob", "c");
     alice.expect([header("bob", "c")]);
@@ -115,9 +118,9 @@ fn large_messages_cross(binary: &Binary) {
 }
 
 /// O1.4: both ends have to know the key; the one that dials says so, once.
-fn another_key(binary: &Binary) {
-    let upper = Server::start(binary, &[], &[KEY]);
-    let lower = below(binary, &[&upper]).env(KEY.0, "another").start();
+fn another_key(pair: &Pair) {
+    let upper = Server::start(&pair.0, &[], &[KEY]);
+    let lower = below(&pair.1, &[&upper]).env(KEY.0, "another").start();
     let line = lower.log().wait_for("the peer keys differ").unwrap();
     assert!(
         line.contains(" WARN ") && line.contains(&url(&upper)),
@@ -131,15 +134,15 @@ fn another_key(binary: &Binary) {
 }
 
 /// O1.5: without a key peers are taken only if the operator wants that, which gets a warning.
-fn open_peering(binary: &Binary) {
-    let upper = Server::start(binary, &["--open-peering"], &[]);
+fn open_peering(pair: &Pair) {
+    let upper = Server::start(&pair.0, &["--open-peering"], &[]);
     assert!(
         upper
             .log()
             .wait_for("whoever can connect can be a peer")
             .is_some()
     );
-    let lower = below(binary, &[&upper]).without(KEY.0).start();
+    let lower = below(&pair.1, &[&upper]).without(KEY.0).start();
     linked(&lower);
     let mut alice = upper.join("alice", "c");
     let mut bob = lower.join("bob", "c");
@@ -148,9 +151,9 @@ fn open_peering(binary: &Binary) {
 }
 
 /// H4.3: one that takes no peers says so.
-fn no_peering(binary: &Binary) {
-    let upper = Server::start(binary, &[], &[]);
-    let lower = below(binary, &[&upper]).start();
+fn no_peering(pair: &Pair) {
+    let upper = Server::start(&pair.0, &[], &[]);
+    let lower = below(&pair.1, &[&upper]).start();
     let line = lower.log().wait_for("it takes no peers").unwrap();
     assert!(
         line.contains(" WARN ") && line.contains(&url(&upper)),
@@ -159,16 +162,16 @@ fn no_peering(binary: &Binary) {
 }
 
 /// Without an option a peer has to have a certificate of an authority.
-fn a_certificate_that_is_not_trusted(binary: &Binary) {
-    let upper = Server::start(binary, &[], &[KEY]);
-    let other = Server::start(binary, &[], &[KEY]);
+fn a_certificate_that_is_not_trusted(pair: &Pair) {
+    let upper = Server::start(&pair.0, &[], &[KEY]);
+    let other = Server::start(&pair.0, &[], &[KEY]);
     let wrong = [
         "--peer",
         &url(&upper),
         "--peer-fingerprint",
         &fingerprint(&other),
     ];
-    let lower = Server::start(binary, &wrong, &[KEY]);
+    let lower = Server::start(&pair.1, &wrong, &[KEY]);
     let line = lower.log().wait_for("not trusted: ").unwrap();
     assert!(
         line.contains(" WARN ") && line.contains("--peer-fingerprint"),
@@ -186,12 +189,12 @@ fn certificate(server: &Server) -> String {
 }
 
 /// A file that `--peer-ca` names is read again for each dial: one that can't be used is told of once.
-fn a_file_of_certificates_that_changes(binary: &Binary) {
-    let [upper, other] = [(); 2].map(|()| Server::start(binary, &[], &[KEY]));
+fn a_file_of_certificates_that_changes(pair: &Pair) {
+    let [upper, other] = [(); 2].map(|()| Server::start(&pair.0, &[], &[KEY]));
     let files = TempDir::new();
     let file = files.file("peer.pem", certificate(&other));
     let args = ["--peer", &url(&upper), "--peer-ca", &file];
-    let lower = Server::start(binary, &args, &[KEY]);
+    let lower = Server::start(&pair.1, &args, &[KEY]);
     assert!(lower.log().wait_for("not trusted: ").is_some());
     files.file("peer.pem", "");
     let line = lower.log().wait_for("certificates from before").unwrap();
@@ -206,18 +209,18 @@ fn a_file_of_certificates_that_changes(binary: &Binary) {
 }
 
 /// `--peer-ca` takes a peer's own certificate, and checks its name.
-fn a_certificate_from_a_file(binary: &Binary) {
-    let upper = Server::start(binary, &[], &[KEY]);
+fn a_certificate_from_a_file(pair: &Pair) {
+    let upper = Server::start(&pair.0, &[], &[KEY]);
     let files = TempDir::new();
     let file = files.file("peer.pem", certificate(&upper));
     let lower = Server::start(
-        binary,
+        &pair.1,
         &["--peer", &url(&upper), "--peer-ca", &file],
         &[KEY],
     );
     linked(&lower);
     let nobody = files.file("nobody.pem", "");
-    let ended = Launch::new(binary)
+    let ended = Launch::new(&pair.1)
         .args(&["--peer", &url(&upper), "--peer-ca", &nobody])
         .run();
     assert_eq!(ended.status.code(), Some(1));
@@ -246,15 +249,15 @@ fn nobody_there(binary: &Binary) {
 }
 
 /// U1.2, C1.3: a server above that is killed and comes back gets its links again, and the history from them.
-fn upstream_comes_back(binary: &Binary) {
+fn upstream_comes_back(pair: &Pair) {
     let home = Arc::new(TempDir::new());
     let port = unused_port().to_string();
     let start = || {
-        let launch = Launch::new(binary).env(KEY.0, KEY.1).home(&home);
+        let launch = Launch::new(&pair.0).env(KEY.0, KEY.1).home(&home);
         launch.args(&["--port", &port]).start()
     };
     let first = start();
-    let lower = below(binary, &[&first]).start();
+    let lower = below(&pair.1, &[&first]).start();
     linked(&lower);
     let mut alice = first.join("alice", "c");
     alice.send("before");
@@ -291,10 +294,10 @@ fn upstream_comes_back(binary: &Binary) {
 }
 
 /// U1.1: the next in the list is taken when the first is away.
-fn an_earlier_peer_is_away(binary: &Binary) {
+fn an_earlier_peer_is_away(pair: &Pair) {
     let port = unused_port();
-    let upper = Server::start(binary, &[], &[KEY]);
-    let lower = Launch::new(binary)
+    let upper = Server::start(&pair.0, &[], &[KEY]);
+    let lower = Launch::new(&pair.1)
         .args(&["--peer", &format!("wss://localhost:{port}")])
         .args(&[
             "--peer",
@@ -308,11 +311,11 @@ fn an_earlier_peer_is_away(binary: &Binary) {
 }
 
 /// U1.5: a list in a file may change; one that is wrong is told of once, and the one before stays.
-fn peers_in_a_file(binary: &Binary) {
-    let [one, other] = [(); 2].map(|()| Server::start(binary, &[], &[KEY]));
+fn peers_in_a_file(pair: &Pair) {
+    let [one, other] = [&pair.0, &pair.1].map(|binary| Server::start(binary, &[], &[KEY]));
     let files = TempDir::new();
     let file = files.file("peers", format!("# the first\n{}\n", url(&one)));
-    let lower = Launch::new(binary)
+    let lower = Launch::new(&pair.1)
         .args(&["--peers-file", &file])
         .args(&["--peer-fingerprint", &fingerprint(&one)])
         .args(&["--peer-fingerprint", &fingerprint(&other)])
@@ -345,16 +348,16 @@ fn peers_in_a_file(binary: &Binary) {
 }
 
 /// R1, G1: three servers that name each other in a ring, started together, are one tree.
-fn a_ring_of_three(binary: &Binary) {
+fn a_ring_of_three(pair: &Pair) {
     // All show the same certificate, so that each can name it before the others are there.
     let home = Arc::new(TempDir::new());
-    let first = Launch::new(binary).home(&home).start();
+    let first = Launch::new(&pair.0).home(&home).start();
     let shown = fingerprint(&first);
     drop(first);
     let peers = [(); 3].map(|()| unused_port());
     let servers: Vec<Server> = (0..3)
         .map(|number| {
-            Launch::new(binary)
+            Launch::new(pair.node(number))
                 .args(&["--port", &peers[number].to_string()])
                 .args(&[
                     "--peer",
@@ -391,13 +394,13 @@ fn a_ring_of_three(binary: &Binary) {
 }
 
 /// G1: a server that names two others that know nothing of each other makes one tree of all.
-fn two_trees_become_one(binary: &Binary) {
-    let [one, other] = [(); 2].map(|()| Server::start(binary, &[], &[KEY]));
+fn two_trees_become_one(pair: &Pair) {
+    let [one, other] = [&pair.0, &pair.1].map(|binary| Server::start(binary, &[], &[KEY]));
     let mut alice = one.join("alice", "c");
     let mut bob = other.join("bob", "c");
     alice.send("early");
     alice.settle();
-    let between = below(binary, &[&one, &other]).start();
+    let between = below(&pair.1, &[&one, &other]).start();
     bob.expect([header("alice", "c"), "early".to_owned()]);
     alice.expect([header("bob", "c")]);
     let mut carol = between.join("carol", "c");
@@ -455,8 +458,8 @@ fn a_peer_that_knows_no_peering(binary: &Binary) {
 }
 
 /// X1.8: links do not keep a server from ending, and the other end goes on. Both say what has become of the link.
-fn a_server_stops_with_its_links(binary: &Binary) {
-    let (upper, lower) = pair(binary);
+fn a_server_stops_with_its_links(pair: &Pair) {
+    let (upper, lower) = linked_pair(pair);
     let line = upper.log().wait_for("linked from ").unwrap();
     let from = ["127.0.0.1", "::1"].map(|ip| format!("linked from {ip}, node "));
     assert!(
@@ -486,8 +489,8 @@ fn a_server_stops_with_its_links(binary: &Binary) {
 }
 
 /// A link that was dialed is closed with the rest when the server stops, and counted.
-fn the_lower_server_stops(binary: &Binary) {
-    let (upper, lower) = pair(binary);
+fn the_lower_server_stops(pair: &Pair) {
+    let (upper, lower) = linked_pair(pair);
     let ended = lower.stop();
     assert_eq!(ended.status.code(), Some(0));
     let told = |part: &str| ended.stderr.iter().any(|line| line.contains(part));
@@ -518,16 +521,16 @@ fn metrics(server: &Server) -> String {
 }
 
 /// The operator sees where a server is in the tree, and what its links bring, in all places where numbers are.
-fn links_in_health_and_numbers(binary: &Binary) {
+fn links_in_health_and_numbers(pair: &Pair) {
     let threads = ["--threads", "2", "--metrics", "0"];
-    let upper = Server::start(binary, &threads, &[KEY]);
+    let upper = Server::start(&pair.0, &threads, &[KEY]);
     let mut alice = upper.join("alice", "c");
     for text in ["one", "two"] {
         alice.send(text);
     }
     alice.settle();
     assert_eq!(health(&upper), "ok\nlinks=0 upstream=0 hops=0\n");
-    let lower = below(binary, &[&upper]).args(&threads).start();
+    let lower = below(&pair.1, &[&upper]).args(&threads).start();
     linked(&lower);
     let mut bob = lower.join("bob", "c");
     bob.expect([header("alice", "c"), "one".to_owned(), "two".to_owned()]);

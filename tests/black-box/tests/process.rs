@@ -144,21 +144,23 @@ fn refuses_to_start(binary: &Binary) {
 }
 
 fn help_and_version(binary: &Binary) {
-    for (flag, part) in [
-        ("--help", "--listen"),
-        ("-h", "MLES_"),
-        ("--version", "mles "),
-        ("-V", "mles "),
-    ] {
+    let texts = |flag: &str| {
         let ended = Launch::new(binary).args(&[flag]).run();
         assert!(
             ended.status.success() && ended.stderr.is_empty(),
             "{ended:?}"
         );
-        assert!(
-            ended.stdout.iter().any(|line| line.contains(part)),
-            "{ended:?}"
-        );
+        ended.stdout
+    };
+    for (flag, part) in [("--help", "--listen"), ("-h", "MLES_")] {
+        let lines = texts(flag);
+        assert!(lines.iter().any(|line| line.contains(part)), "{lines:?}");
+    }
+    let version = |name| format!("{name} {}", env!("CARGO_PKG_VERSION"));
+    for flag in ["--version", "-V"] {
+        let lines = texts(flag);
+        let known = ["mles", binary.name].map(version);
+        assert!(known.contains(&lines[0]), "{lines:?}");
     }
 }
 
@@ -238,7 +240,8 @@ fn the_port_it_has(binary: &Binary) {
     assert!(
         lines
             .iter()
-            .any(|line| line.contains("mles talk") && line.contains(&format!(":{port} ")))
+            .any(|line| line.contains(&format!("{} talk", binary.name))
+                && line.contains(&format!(":{port} ")))
     );
     assert!(
         server

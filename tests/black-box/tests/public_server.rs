@@ -7,7 +7,14 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use black_box::{Client, Launch, Message, SMOL, Signal, TempDir, header, tls, unused_port};
+use black_box::{
+    Binary, Client, Launch, Message, Signal, TempDir, header, suite, tls, unused_port,
+};
+
+suite! {
+    #[ignore = "needs the public server, which takes minutes to build"]
+    a_bridge_to_the_public_server,
+}
 
 /// Long, for a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -89,10 +96,10 @@ impl Public {
         client
     }
 
-    fn bridge(&self) -> Launch {
+    fn bridge(&self, binary: &Binary) -> Launch {
         let url = format!("wss://localhost:{}", self.port);
         let file = self.files.path().join("peer.pem").display().to_string();
-        Launch::new(&SMOL).args(&["--bridge", &url, "--peer-ca", &file])
+        Launch::new(binary).args(&["--bridge", &url, "--peer-ca", &file])
     }
 }
 
@@ -116,14 +123,12 @@ fn until(client: &mut Client, last: &str) -> Vec<Message> {
 }
 
 /// B1: both directions, history without repeats, and either server lost.
-#[test]
-#[ignore = "needs the public server, which takes minutes to build"]
-fn a_bridge_to_the_public_server() {
+fn a_bridge_to_the_public_server(binary: &Binary) {
     let mut public = Public::start();
     let mut eve = public.join("eve", "room");
     eve.send("before 1");
     eve.send("before 2");
-    let near = public.bridge().start();
+    let near = public.bridge(binary).start();
     let mut alice = near.join("alice", "room");
     alice.expect([header("eve", "room"), "before 1".into(), "before 2".into()]);
     alice.send("from alice");
@@ -139,7 +144,7 @@ fn a_bridge_to_the_public_server() {
     // Our server is lost: the next one has the history from there, and nothing goes back.
     near.signal(Signal::KILL);
     drop((near, alice));
-    let near = public.bridge().start();
+    let near = public.bridge(binary).start();
     let mut bob = near.join("bob", "room");
     let all = [
         Message::text("before 1"),

@@ -1,36 +1,10 @@
-//! The client programs `mles talk`, `mles pub` and `mles sub` against a real server. The tests are functions of the
-//! program that is the client, and are made for each of them with [`clients!`].
+//! The client programs `mles talk`, `mles pub` and `mles sub` against a server of the same program.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use std::fmt::Write as _;
 
-use black_box::{Binary, Ended, Message, SMOL, Server, Tool};
-
-/// The server's program.
-const SERVER: &Binary = &SMOL;
-
-/// Makes a test for each client program of each function in the list.
-macro_rules! clients {
-    ($($name:ident),+ $(,)?) => {
-        mod smol {
-            $(
-                #[test]
-                fn $name() {
-                    super::$name(&black_box::SMOL);
-                }
-            )+
-        }
-        mod threads {
-            $(
-                #[test]
-                fn $name() {
-                    super::$name(&black_box::STD);
-                }
-            )+
-        }
-    };
-}
+use black_box::{Binary, Ended, Message, Server, Tool};
 
 mod receiving;
 mod refusals;

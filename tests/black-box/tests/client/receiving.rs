@@ -4,9 +4,9 @@ use std::io::{BufRead, BufReader};
 
 use black_box::{Binary, Message, Server, Signal, Tool};
 
-use crate::{SERVER, assert_fails, code, history, numbers, publish, url};
+use crate::{assert_fails, code, history, numbers, publish, url};
 
-clients! {
+black_box::suite! {
     binary_and_json,
     counts_and_signals,
     nobody_reads,
@@ -16,7 +16,7 @@ clients! {
 
 /// M1.1: bytes stay bytes, and each of the formats can be told apart.
 fn binary_and_json(client: &Binary) {
-    let server = Server::start(SERVER, &[], &[]);
+    let server = Server::start(client, &[], &[]);
     let url = url(&server);
     let mut alice = server.join("alice", "c");
     alice.send("a \"text\"\n\u{e9}");
@@ -59,7 +59,7 @@ fn binary_and_json(client: &Binary) {
 }
 
 fn counts_and_signals(client: &Binary) {
-    let server = Server::start(SERVER, &[], &[]);
+    let server = Server::start(client, &[], &[]);
     let url = url(&server);
     publish(client, &url, &["--lines"], &numbers(1..=5));
     let args = ["sub", &url, "-c", "c", "--insecure", "-n", "2"];
@@ -84,7 +84,7 @@ fn counts_and_signals(client: &Binary) {
 
 /// `mles sub … | head -1`
 fn nobody_reads(client: &Binary) {
-    let server = Server::start(SERVER, &[], &[]);
+    let server = Server::start(client, &[], &[]);
     let url = url(&server);
     let (gone, wait) = std::sync::mpsc::channel();
     let args = ["sub", &url, "-c", "c", "--insecure"];
@@ -105,7 +105,7 @@ fn nobody_reads(client: &Binary) {
 
 /// Two people, with pipes for terminals.
 fn a_conversation(client: &Binary) {
-    let server = Server::start(SERVER, &[], &[]);
+    let server = Server::start(client, &[], &[]);
     let url = url(&server);
     let talk = |uid: &str| {
         let args = ["talk", &url, "--uid", uid, "--channel", "c", "--insecure"];
@@ -136,7 +136,7 @@ fn a_conversation(client: &Binary) {
 }
 
 fn talk_in_a_pipe(client: &Binary) {
-    let server = Server::start(SERVER, &["--limit", "100000"], &[]);
+    let server = Server::start(client, &["--limit", "100000"], &[]);
     let url = url(&server);
     let args = [
         "talk",

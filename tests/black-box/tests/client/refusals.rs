@@ -5,16 +5,16 @@ use std::net::TcpListener;
 use black_box::{Binary, Launch, Server, Tool};
 use rcgen::{CertificateParams, KeyPair};
 
-use crate::{SERVER, assert_fails, code, port, publish, url};
+use crate::{assert_fails, code, port, publish, url};
 
-clients! {
+black_box::suite! {
     what_goes_wrong,
     keys,
     certificates,
 }
 
 fn what_goes_wrong(client: &Binary) {
-    let server = Server::start(SERVER, &[], &[]);
+    let server = Server::start(client, &[], &[]);
     let url = url(&server);
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let nobody = format!("wss://127.0.0.1:{}", closed.local_addr().unwrap().port());
@@ -63,7 +63,7 @@ fn what_goes_wrong(client: &Binary) {
     drop(carol);
     drop(server);
     // M4.2
-    let server = Server::start(SERVER, &["--max-message", "4KiB"], &[]);
+    let server = Server::start(client, &["--max-message", "4KiB"], &[]);
     let ended = publish(client, &self::url(&server), &["-m", &"x".repeat(5000)], "");
     assert_fails(&ended, "(1009)");
     let mut tool = Tool::start(
@@ -86,7 +86,7 @@ fn what_goes_wrong(client: &Binary) {
 
 /// A2.1, A2.2, A2.3: with the key, without, with another one; in the environment and in a file.
 fn keys(client: &Binary) {
-    let server = Server::start(SERVER, &[], &[("MLES_KEY", "the secret")]);
+    let server = Server::start(client, &[], &[("MLES_KEY", "the secret")]);
     let url = url(&server);
     let file = server.home().file("key", "the secret\n");
     let args = ["pub", &url, "-c", "c", "--insecure", "-m", "x"];
@@ -110,21 +110,24 @@ fn keys(client: &Binary) {
 
 /// Nobody is trusted who is not known; a fingerprint, the certificate itself and its authority are enough.
 fn certificates(client: &Binary) {
-    let server = Server::start(SERVER, &[], &[]);
+    let server = Server::start(client, &[], &[]);
     let port = port(&server);
     let local = server.home().path().join("mles/local.pem");
     let local = local.to_str().unwrap();
     let fingerprint = server.stdout().wait_for("Fingerprint").unwrap();
     let fingerprint = fingerprint.rsplit(' ').next().unwrap();
     let wrong = fingerprint.replace(|c: char| c.is_ascii_digit(), "A");
-    let command = server.stdout().wait_for("mles talk").unwrap();
+    let command = server
+        .stdout()
+        .wait_for(&format!("{} talk", client.name))
+        .unwrap();
     assert!(
         command.contains(&format!("--fingerprint {fingerprint}")),
         "{command}"
     );
     // It can be pasted.
     let mut words = command.split_whitespace().skip(1);
-    assert_eq!(words.next().map(Into::into), Some(SERVER.path()));
+    assert_eq!(words.next().map(Into::into), Some(client.path()));
     let mut talk = Tool::start(client, &words.collect::<Vec<_>>(), &[]);
     talk.write("hello\n");
     let ended = talk.wait();
@@ -177,7 +180,7 @@ fn certificates(client: &Binary) {
         "--tls-key",
         &key,
     ];
-    let server = Launch::new(SERVER).args(&args).start();
+    let server = Launch::new(client).args(&args).start();
     let port = self::port(&server);
     for (host, error) in [("localhost", ""), ("127.0.0.1", "is for other names")] {
         let url = format!("wss://{host}:{port}");

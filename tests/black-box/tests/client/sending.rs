@@ -7,9 +7,9 @@ use black_box::{Binary, Message, Server, Signal, Tool};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 
-use crate::{SERVER, code, history, numbers, port, publish, url};
+use crate::{code, history, numbers, port, publish, url};
 
-clients! {
+black_box::suite! {
     one_message,
     ten_thousand_lines,
     a_line_that_breaks,
@@ -23,7 +23,7 @@ clients! {
 
 /// M1.1, X1.4: from the command line, from stdin, from a file; empty and of several lines.
 fn one_message(client: &Binary) {
-    let server = Server::start(SERVER, &[], &[]);
+    let server = Server::start(client, &[], &[]);
     let url = url(&server);
     let file = server.home().file("message", "from a file\n");
     for (options, input) in [
@@ -53,7 +53,7 @@ fn one_message(client: &Binary) {
 /// M1.3: a pipe, without losing a line, and more than the client keeps in doubt at once.
 fn ten_thousand_lines(client: &Binary) {
     const LINES: u32 = 40_000;
-    let server = Server::start(SERVER, &["--limit", "100000"], &[]);
+    let server = Server::start(client, &["--limit", "100000"], &[]);
     let url = url(&server);
     let sub = ["sub", &url, "-c", "c", "--insecure", "--count", "40000"];
     let mut sub = Tool::start(client, &sub, &[]);
@@ -107,7 +107,7 @@ impl Line {
 
 /// J2.1, L2.7: what a connection loses in the middle arrives once and in order, either way.
 fn a_line_that_breaks(client: &Binary) {
-    let server = Server::start(SERVER, &["--limit", "100000"], &[]);
+    let server = Server::start(client, &["--limit", "100000"], &[]);
     let line = Line::to(&server);
     let url = line.url();
     let sub = ["sub", &url, "-c", "c", "--insecure", "--count", "8000"];
@@ -146,7 +146,7 @@ fn a_line_that_breaks(client: &Binary) {
 
 /// With `--retry` the first connection may take its time; it is not told of as a second one.
 fn a_server_that_comes_later(client: &Binary) {
-    let server = Server::start(SERVER, &[], &[]);
+    let server = Server::start(client, &[], &[]);
     let (url, port) = (url(&server), port(&server));
     server.stop();
     let args = [
@@ -161,7 +161,7 @@ fn a_server_that_comes_later(client: &Binary) {
     ];
     let mut tool = Tool::start(client, &args, &[]);
     tool.stderr().wait_for("trying again in").unwrap();
-    let server = Server::start(SERVER, &["--port", &port], &[]);
+    let server = Server::start(client, &["--port", &port], &[]);
     let ended = tool.wait();
     assert_eq!(code(&ended), Some(0), "{ended:?}");
     let said = format!("mles: connected to {url}");
@@ -172,7 +172,7 @@ fn a_server_that_comes_later(client: &Binary) {
 /// A server that is killed has accepted some and remembers nothing: everything that it did not confirm is sent to
 /// the next one, in order.
 fn a_server_that_is_killed(client: &Binary) {
-    let server = Server::start(SERVER, &["--limit", "100000"], &[]);
+    let server = Server::start(client, &["--limit", "100000"], &[]);
     let (url, port) = (url(&server), port(&server));
     let args = ["pub", &url, "-c", "c", "--insecure", "--lines"];
     let mut tool = Tool::start(client, &args, &[]);
@@ -182,7 +182,7 @@ fn a_server_that_is_killed(client: &Binary) {
     server.signal(Signal::KILL);
     drop(alice);
     drop(server);
-    let server = Server::start(SERVER, &["--limit", "100000", "--port", &port], &[]);
+    let server = Server::start(client, &["--limit", "100000", "--port", &port], &[]);
     tool.write(&numbers(5001..=10_000));
     let ended = tool.wait();
     assert_eq!(code(&ended), Some(0), "{ended:?}");
@@ -205,13 +205,13 @@ fn a_server_that_is_killed(client: &Binary) {
 
 /// X1.8: with 1012 and a new history. Who was there is back, and is told what cannot be known.
 fn a_server_that_restarts(client: &Binary) {
-    let server = Server::start(SERVER, &[], &[]);
+    let server = Server::start(client, &[], &[]);
     let (url, port) = (url(&server), port(&server));
     let mut sub = Tool::start(client, &["sub", &url, "-c", "c", "--insecure"], &[]);
     publish(client, &url, &["-m", "before"], "");
     sub.stdout().wait_for("before").unwrap();
     server.stop();
-    let server = Server::start(SERVER, &["--port", &port], &[]);
+    let server = Server::start(client, &["--port", &port], &[]);
     sub.stderr().wait_for("again").unwrap();
     publish(client, &url, &["-m", "after"], "");
     sub.stdout().wait_for("after").unwrap();
@@ -278,7 +278,7 @@ fn a_server_that_stays_away(client: &Binary) {
         "error: gave up after 300ms (--timeout): 1 of 1 messages are not sent"
     );
     // Later, in the middle of the input.
-    let server = Server::start(SERVER, &[], &[]);
+    let server = Server::start(client, &[], &[]);
     let url = url(&server);
     let args = ["pub", &url, "-cc", "--insecure", "-l", "--timeout=3s"];
     let mut tool = Tool::start(client, &args, &[]);
@@ -297,7 +297,7 @@ fn a_server_that_stays_away(client: &Binary) {
 
 /// One that takes everything and confirms nothing.
 fn a_server_that_hangs(client: &Binary) {
-    let server = Server::start(SERVER, &[], &[]);
+    let server = Server::start(client, &[], &[]);
     let url = url(&server);
     let args = ["pub", &url, "-cc", "--insecure", "-l", "--timeout=3s"];
     let mut tool = Tool::start(client, &args, &[]);

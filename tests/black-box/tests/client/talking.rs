@@ -2,9 +2,9 @@
 
 use black_box::{Binary, Message, Server, Signal, Terminal};
 
-use crate::{SERVER, history, url};
+use crate::{history, url};
 
-clients! {
+black_box::suite! {
     a_conversation_on_a_terminal,
     nobody_commands_the_terminal,
     control_c,
@@ -19,7 +19,7 @@ fn talk(client: &Binary, server: &Server, channel: &str) -> Terminal {
 
 /// X1.4, J3.1: what was said before is marked, who comes is told, the own lines are there once, and ^D is the end.
 fn a_conversation_on_a_terminal(client: &Binary) {
-    let server = Server::start(SERVER, &[], &[]);
+    let server = Server::start(client, &[], &[]);
     let mut bob = server.join("bob", "c");
     bob.send("Hello?");
     bob.settle();
@@ -72,7 +72,7 @@ const HOSTILE: &str = "\x1b[2J\x1b]0;title\x07\u{9b}31m\r\x08\x7f\u{85}\u{202e}\
 /// What others write and are called can't move the cursor, change colours or the title, ring, or look like a line
 /// that somebody else has written.
 fn nobody_commands_the_terminal(client: &Binary) {
-    let server = Server::start(SERVER, &[], &[]);
+    let server = Server::start(client, &[], &[]);
     let mut mallory = server.open();
     mallory.send(escaped_header(HOSTILE));
     mallory.send(HOSTILE);
@@ -111,7 +111,7 @@ fn escaped_header(uid: &str) -> String {
 
 /// It leaves the channel: the uid is free.
 fn control_c(client: &Binary) {
-    let server = Server::start(SERVER, &[], &[]);
+    let server = Server::start(client, &[], &[]);
     let mut alice = talk(client, &server, "c");
     alice.screen().wait_for("connected to").unwrap();
     let mut bob = server.join("bob", "c");
@@ -127,7 +127,7 @@ fn control_c(client: &Binary) {
 
 /// Who leaves is told if others may not have got what was said.
 fn control_c_before_all_is_sent(client: &Binary) {
-    let server = Server::start(SERVER, &[], &[]);
+    let server = Server::start(client, &[], &[]);
     let mut alice = talk(client, &server, "c");
     alice.screen().wait_for("connected to").unwrap();
     server.signal(Signal::STOP);

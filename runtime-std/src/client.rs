@@ -30,8 +30,9 @@
 //! - *Certificates* are verified as [`Options::trust`] says, by default against the authorities that the operating
 //!   system trusts.
 //! - *Threads*: there is one for the client, and while there is a connection one that reads and one that writes, with
-//!   small stacks. They end by themselves when the client has ended or is dropped; one that asks for the addresses of
-//!   a host or waits for one of them to accept, only when it has an answer.
+//!   small stacks. They end by themselves when the client has ended or is dropped: at once, but for two. One that asks
+//!   for the addresses of a host, or waits for one of them to accept, ends when it has an answer; and one that has
+//!   answered a close frame, when the other end has closed the connection, or after 2 s.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

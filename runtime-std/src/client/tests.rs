@@ -135,8 +135,9 @@ fn close(code: u16) -> CloseFrame {
 /// The next message, or the end of the client.
 #[track_caller]
 fn received(client: &Client) -> Frame {
+    let deadline = Instant::now() + DEADLINE;
     loop {
-        match client.next_until(Instant::now() + DEADLINE) {
+        match client.next_until(deadline) {
             Ok(Some(Event::Received(delivery))) => return delivery.frame,
             Ok(Some(Event::Ended { why, .. })) => panic!("{why}"),
             Ok(Some(_)) => {}
@@ -148,8 +149,9 @@ fn received(client: &Client) -> Frame {
 /// How it ends.
 #[track_caller]
 fn ended(client: &Client) -> End {
+    let deadline = Instant::now() + DEADLINE;
     loop {
-        match client.next_until(Instant::now() + DEADLINE) {
+        match client.next_until(deadline) {
             Ok(Some(Event::Ended { end, .. })) => return end,
             Ok(Some(_)) => {}
             other => panic!("{other:?}"),

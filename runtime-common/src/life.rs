@@ -128,19 +128,23 @@ impl Ready {
         })
     }
 
-    /// Says on stdout that the server is ready.
-    ///
-    /// # Errors
-    /// One line: nobody can be told.
-    pub fn announce(&self) -> Result<(), String> {
+    /// What the server says on stdout when it is ready.
+    pub fn announcement(&self) -> String {
         let local = self.certificates.local_fingerprint();
         let started_as = std::env::args_os().next();
-        let text = announcement(&self.bound.addresses, local.as_deref(), started_as);
-        let mut stdout = io::stdout().lock();
-        let written = stdout.write_all(text.as_bytes());
-        let written = written.and_then(|()| stdout.flush());
-        written.map_err(|error| format!("cannot write to stdout: {error}"))
+        announcement(&self.bound.addresses, local.as_deref(), started_as)
     }
+}
+
+/// Says on stdout that the server is ready.
+///
+/// # Errors
+/// One line: nobody can be told.
+pub fn announce(announcement: &str) -> Result<(), String> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(announcement.as_bytes());
+    let written = written.and_then(|()| stdout.flush());
+    written.map_err(|error| format!("cannot write to stdout: {error}"))
 }
 
 /// The server is to end: nobody comes in any more. To be called when nobody listens, before the node is told.

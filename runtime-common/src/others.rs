@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mles_sansio::{BridgeId, DialFault, DialId, Event, Nonces, PeerId, Role, Source};
+use mles_sansio::{Action, BridgeId, DialFault, DialId, Event, Nonces, PeerId, Role, Source};
 use rustls::ClientConfig;
 
 use crate::address::Address;
@@ -45,6 +45,19 @@ pub enum Whom {
     Peer(PeerId),
     /// The server at the end of a bridge (B1.1).
     Bridge(BridgeId, DialId),
+}
+
+impl Whom {
+    /// Who is to be dialed by an action, if anybody is.
+    pub fn of(action: &Action) -> Option<Self> {
+        if let Action::Dial { peer } = action {
+            return Some(Self::Peer(*peer));
+        }
+        if let Action::DialBridge { bridge, dial } = action {
+            return Some(Self::Bridge(*bridge, *dial));
+        }
+        None
+    }
 }
 
 /// Why one could not be had: for the node and for the log.

@@ -74,7 +74,7 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
             let listener = listener_of(listener, |error| format!("metrics: {error}"))?;
             aside.push(executor.spawn(monitor::serve(ready.meter.clone(), listener)));
         }
-        ready.announce()?;
+        life::announce(&ready.announcement())?;
         aside.push(executor.spawn(watch::certificates(ready.certificates, requests()?)));
         aside.push(executor.spawn(stop(server.clone(), signals, accepting)));
         if let Some(event) = ready.others.first() {

@@ -76,6 +76,8 @@ pub(crate) fn come_in(
             return Err(Outcome::Answered(refusal.status()));
         }
         Some(first) if !may_be_tls(first) => {
+            // What is left unread would have the other end told of a reset.
+            let _ = timed.read(&mut [0; 4096]);
             return Err(Outcome::Failed(io::Error::other("not TLS")));
         }
         Some(_) => ServerConnection::new(entrance.tls.clone()),
@@ -175,8 +177,8 @@ fn send(tls: &mut ServerConnection, socket: &mut Timed<'_>) -> io::Result<()> {
 
 /// What took too long, if that was it.
 fn in_words(error: io::Error, what: &str) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::TimedOut => timed_out(what),
-        _ => error,
+    match error.kind() == io::ErrorKind::TimedOut {
+        true => timed_out(what),
+        false => error,
     }
 }

@@ -15,7 +15,7 @@ use crate::thread::{self, SERVICE};
 
 /// Serves metrics, on as many threads as there may be connections.
 pub(crate) fn serve(meter: &Arc<Meter>, listener: TcpListener) -> io::Result<()> {
-    tracing::info!("metrics are at http://{}/metrics", listener.local_addr()?);
+    let address = listener.local_addr()?;
     let listener = Arc::new(Mutex::new(listener));
     for _ in 0..CONNECTIONS {
         let (meter, listener) = (meter.clone(), listener.clone());
@@ -27,6 +27,7 @@ pub(crate) fn serve(meter: &Arc<Meter>, listener: TcpListener) -> io::Result<()>
             }
         })?;
     }
+    tracing::info!("metrics are at http://{address}/metrics");
     Ok(())
 }
 

@@ -65,49 +65,53 @@ pub(crate) fn run(mut config: Config) -> Result<(), String> {
 }
 
 impl Server {
-    /// Starts all threads but the node's, which is this one.
+    /// Starts all threads but the node's, which is this one, and says that the server is ready.
     fn start(self: &Arc<Self>, mut ready: Ready, signals: Signals) -> Result<Turns, String> {
-        let no_thread = |error: io::Error| format!("cannot start a thread: {error}");
-        let spawn = |name, body: Box<dyn FnOnce() + Send>| {
-            thread::spawn(name, SERVICE, body).map_err(no_thread)
-        };
+        let announcement = ready.announcement();
         let mut listening = Vec::new();
         for listener in std::mem::take(&mut ready.bound.listeners) {
             let server = self.clone();
             let take = move |stream, address: SocketAddr| server.admit(stream, address.ip());
             listening.push(Listening::start(listener, take).map_err(no_thread)?);
         }
-        let (wish, wishes) = channel();
-        let meter = ready.meter.clone();
-        spawn("report", Box::new(move || monitor::report(&meter, &wishes)))?;
+        let mut hang_up = Vec::new();
+        let mut requests = || {
+            let (ask, requests) = channel();
+            hang_up.push(ask);
+            requests
+        };
+        let (certificates, asked) = (ready.certificates, requests());
+        service("certificates", move || {
+            watch::certificates(certificates, &asked)
+        })?;
+        if ready.others.file().is_some() {
+            let (others, inbox, asked) = (ready.others.clone(), self.inbox.clone(), requests());
+            service("peers-file", move || {
+                watch::peers_file(&others, &inbox, &asked)
+            })?;
+        }
+        if ready.others.page().is_some() {
+            let (others, inbox, asked) = (ready.others.clone(), self.inbox.clone(), requests());
+            service("peers-page", move || {
+                watch::peers_page(&others, &inbox, &asked)
+            })?;
+        }
+        let ((wish, wishes), meter) = (channel(), ready.meter.clone());
+        service("report", move || monitor::report(&meter, &wishes))?;
         if let Some(listener) = ready.metrics.take() {
             let serving = monitor::serve(&ready.meter, listener);
             serving.map_err(|error| format!("metrics: {error}"))?;
         }
-        ready.announce()?;
-        let (for_certificates, requests) = channel();
-        let certificates = ready.certificates;
-        let watch = move || watch::certificates(certificates, &requests);
-        spawn("certificates", Box::new(watch))?;
-        if let Some(event) = ready.others.first() {
-            self.inbox.report(event);
-        }
-        let (for_file, requests) = channel();
-        let (others, inbox) = (ready.others.clone(), self.inbox.clone());
-        let watch = move || watch::peers_file(&others, &inbox, &requests);
-        spawn("peers-file", Box::new(watch))?;
-        let (for_page, requests) = channel();
-        let (others, inbox) = (ready.others.clone(), self.inbox.clone());
-        let watch = move || watch::peers_page(&others, &inbox, &requests);
-        spawn("peers-page", Box::new(watch))?;
         let stopping = Stopping {
             server: self.clone(),
             meter: ready.meter.clone(),
             listening,
         };
-        let hang_up = vec![for_certificates, for_file, for_page];
-        let listen = move || stopping.listen(signals, &hang_up, &wish);
-        spawn("signals", Box::new(listen))?;
+        service("signals", move || stopping.listen(signals, &hang_up, &wish))?;
+        if let Some(event) = ready.others.first() {
+            self.inbox.report(event);
+        }
+        life::announce(&announcement)?;
         Ok(Turns {
             node: ready.node,
             inbox: self.inbox.clone(),
@@ -200,6 +204,17 @@ impl Drop for Gone {
         server.coming().remove(id);
         server.door.gone(*id);
     }
+}
+
+/// A thread that there is once.
+fn service(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), String> {
+    thread::spawn(name, SERVICE, body)
+        .map(drop)
+        .map_err(no_thread)
+}
+
+fn no_thread(error: io::Error) -> String {
+    format!("cannot start a thread: {error}")
 }
 
 /// Who does not look any more needs no request.

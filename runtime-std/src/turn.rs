@@ -107,16 +107,15 @@ impl Turns {
         let mut actions = std::mem::take(&mut self.actions);
         actions.extend(self.node.handle(now, event));
         for action in actions.drain(..) {
-            match action {
-                Action::Notice(notice) => self.others.servers.log(&notice),
-                Action::Dial { peer } => dial(Whom::Peer(peer)),
-                Action::DialBridge { bridge, dial: id } => dial(Whom::Bridge(bridge, id)),
-                action => {
-                    if let Action::Close { why, .. } = &action {
-                        self.meter.closes(*why);
-                    }
-                    self.execute(action);
-                }
+            if let Action::Close { why, .. } = &action {
+                self.meter.closes(*why);
+            }
+            if let Action::Notice(notice) = &action {
+                self.others.servers.log(notice);
+            } else if let Some(whom) = Whom::of(&action) {
+                dial(whom);
+            } else {
+                self.execute(action);
             }
         }
         self.actions = actions;

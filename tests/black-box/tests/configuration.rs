@@ -279,7 +279,7 @@ fn the_example_is_the_default(binary: &Binary) {
     assert_eq!(check(&["--config", file]), check(&[]));
 }
 
-/// One object a line, with what the text has: time, level, target and message.
+/// One object a line, with what the text has: time, level and message.
 fn logs_as_json(binary: &Binary) {
     let variables = [("MLES_LOG_FORMAT", "json"), ("MLES_LIMT", "5")];
     let server = Server::start(binary, &[], &variables);
@@ -291,7 +291,7 @@ fn logs_as_json(binary: &Binary) {
         .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
         .collect();
     for line in &lines {
-        for field in ["timestamp", "level", "target", "message"] {
+        for field in ["timestamp", "level", "message"] {
             assert!(line[field].is_string(), "{field} in {line}");
         }
     }

@@ -1,9 +1,9 @@
 //! The same clients, by the same script, at both programs: each gets the same bytes. What a program sends is its
-//! trace; that of a program beside itself shows that the script leaves nothing to chance.
+//! trace.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
-use black_box::{Binary, Pair, pairs};
+use black_box::{Binary, Pair};
 use stage::{Step, perform};
 
 mod difference;
@@ -22,8 +22,9 @@ use sessions::{
 };
 use violations::{at_fault_before_the_join, at_fault_in_a_channel, no_room_for_a_message};
 
-pairs! {
-    slow:
+// One program with itself would only show that there is nothing random in a trace.
+black_box::tests_of! {
+    smol_std: &black_box::Pair(black_box::SMOL, black_box::STD);
     a_channel,
     a_lagging_member,
     a_newcomer_waits,

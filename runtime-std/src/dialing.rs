@@ -19,14 +19,14 @@ use crate::session::Session;
 use crate::thread::{self, CONNECTION};
 use crate::transport::Transport;
 
-/// Has a thread open a connection, and live on it, or tell the node that there is none. Nobody is told anything when the
+/// Has a thread open a connection, and start a session on it, or tell the node that there is none. Nobody is told anything when the
 /// server stops.
 pub(crate) fn spawn(inbox: &Arc<Inbox>, others: &Arc<Others>, door: &Arc<Door>, whom: Whom) {
     let (inner, servers, stopping) = (inbox.clone(), others.clone(), door.clone());
     let body = move || {
         let dialed = open(&inner, &servers, &stopping, whom);
         match dialed {
-            Ok(Some(session)) => live(&inner, &stopping, &session),
+            Ok(Some(session)) => session.start(&inner, Counted::new(&stopping)),
             Ok(None) => {}
             Err(_) if stopping.stopping.load(Ordering::Relaxed) => {}
             Err(failed) => inner.report(servers.failed(whom, failed)),
@@ -38,12 +38,20 @@ pub(crate) fn spawn(inbox: &Arc<Inbox>, others: &Arc<Others>, door: &Arc<Door>, 
     }
 }
 
-/// The whole life of a session on it.
-fn live(inbox: &Arc<Inbox>, door: &Door, session: &Arc<Session>) {
-    door.dialed.fetch_add(1, Ordering::Relaxed);
-    session.live(inbox);
-    door.dialed.fetch_sub(1, Ordering::Relaxed);
-    inbox.put_gone(session.conn);
+/// A connection that was dialed counts as long as this is there.
+struct Counted(Arc<Door>);
+
+impl Counted {
+    fn new(door: &Arc<Door>) -> Self {
+        door.dialed.fetch_add(1, Ordering::Relaxed);
+        Self(door.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dialed.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Opens one; none when the server stops.

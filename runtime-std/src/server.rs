@@ -140,10 +140,7 @@ impl Server {
         self.coming().insert(ticket.id, stream.clone());
         let gone = Gone(self.clone(), ticket.id);
         let server = self.clone();
-        let body = move || {
-            let _gone = gone;
-            server.serve(stream, ticket);
-        };
+        let body = move || server.serve(stream, ticket, gone);
         if let Err(error) = thread::spawn("connection", CONNECTION, body) {
             tracing::warn!(
                 "cannot start a thread: {error}; dropping a new connection: lower --max-sessions"
@@ -151,16 +148,15 @@ impl Server {
         }
     }
 
-    /// The whole life of a connection.
-    fn serve(&self, socket: Arc<TcpStream>, ticket: Ticket) {
+    /// A connection's life, up to where it is a session.
+    fn serve(&self, socket: Arc<TcpStream>, ticket: Ticket, gone: Gone) {
         let gate = || self.door.gate();
         let enter = || self.enter(ticket.id);
         match come_in(&self.entrance, &socket, gate, enter) {
             Ok(opening) => {
                 let source = Source(ticket.source.key());
                 let session = opening.open(&self.inbox, socket, source);
-                session.live(&self.inbox);
-                self.inbox.put_gone(session.conn);
+                session.start(&self.inbox, gone);
             }
             Err(Outcome::Answered(status)) => {
                 self.door.answered(status);

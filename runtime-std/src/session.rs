@@ -1,8 +1,7 @@
 //! A session: its thread reads, the node's thread writes. Both may hold its lock, and neither waits while it does.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::{Shutdown, TcpStream};
-use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use mles_sansio::{ConnId, Ending, Event};
@@ -11,7 +10,7 @@ use runtime_common::outbound::{Outbound, Written};
 
 use crate::inbox::{Inbox, News};
 use crate::socket::wait_for_room;
-use crate::thread::{self, WAITER};
+use crate::thread::{self, SESSION, WAITER};
 use crate::transport::Transport;
 
 pub(crate) struct Session {
@@ -69,16 +68,27 @@ impl Session {
         }
     }
 
-    /// The session's whole life, on its own thread.
-    pub(crate) fn live(self: &Arc<Self>, inbox: &Arc<Inbox>) {
-        let mut buffer = [0; CIPHERTEXT];
-        let mut arrived = 0..0;
+    /// Has a thread of its own read to the session's end. `last` is dropped with it.
+    pub(crate) fn start(self: Arc<Self>, inbox: &Arc<Inbox>, last: impl Send + 'static) {
+        let leaving = Leaving(self, inbox.clone());
+        let body = move || {
+            let Leaving(session, inbox) = &leaving;
+            session.live(inbox);
+            drop((leaving, last));
+        };
+        if let Err(error) = thread::spawn("session", SESSION, body) {
+            tracing::warn!("cannot start a thread for a session: {error}: lower --max-sessions");
+        }
+    }
+
+    fn live(self: &Arc<Self>, inbox: &Arc<Inbox>) {
+        let mut arrived = Arrived::default();
         loop {
             inbox.wait_for_room();
-            match self.read(&mut buffer, &mut arrived, inbox) {
-                Next::Read => match (&*self.socket).read(&mut buffer) {
-                    Ok(count @ 1..) => arrived = 0..count,
-                    Ok(0) | Err(_) => return self.lost(inbox),
+            match self.read(&mut arrived, inbox) {
+                Next::Read => match arrived.fill(&self.socket) {
+                    Ok(1..) => {}
+                    Ok(0) | Err(_) => return,
                 },
                 Next::Wait => self.wait_for_change(),
                 Next::Waiter => self.write_when_there_is_room(inbox),
@@ -88,7 +98,7 @@ impl Session {
     }
 
     /// Takes in what arrived, as far as anything is to be read now.
-    fn read(&self, buffer: &mut [u8], arrived: &mut Range<usize>, inbox: &Inbox) -> Next {
+    fn read(&self, arrived: &mut Arrived, inbox: &Inbox) -> Next {
         let mut plaintext = [0; PLAINTEXT];
         let mut news = News::default();
         let seen = &mut news.seen;
@@ -106,17 +116,11 @@ impl Session {
             if room == 0 {
                 break Next::Wait;
             }
-            if state.shut {
+            if state.shut && arrived.left > 0 {
                 // It is not even decrypted.
-                let count = arrived.len().min(room);
-                if count == 0 {
-                    break Next::Read;
-                }
-                let skipped = &mut buffer[arrived.start..arrived.start + count];
-                state
-                    .inbound
-                    .read(skipped, seen, |event| events.push(event));
-                arrived.start += count;
+                let report = |event| events.push(event);
+                state.inbound.read(arrived.rest(), seen, report);
+                arrived.left = 0;
                 continue;
             }
             match state.transport.read(&mut plaintext[..room]) {
@@ -129,12 +133,12 @@ impl Session {
                 Ok(None) => {}
                 Ok(Some(0)) | Err(_) => break Next::End,
             }
-            if arrived.start == arrived.end {
+            if arrived.left == 0 {
                 break Next::Read;
             }
-            let mut rest = &buffer[arrived.clone()];
+            let mut rest = &*arrived.rest();
             let taken = state.transport.take_in(&mut rest);
-            arrived.start = arrived.end - rest.len();
+            arrived.left = rest.len();
             if taken.is_err() {
                 break Next::End;
             }
@@ -275,7 +279,7 @@ impl Session {
             return false;
         }
         match state.transport.shut() {
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 state.blocked = true;
                 return true;
             }
@@ -304,6 +308,49 @@ impl Session {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A session is forgotten when its thread ends, whichever way that is.
+struct Leaving(Arc<Session>, Arc<Inbox>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let Self(session, inbox) = self;
+        session.lost(inbox);
+        inbox.put_gone(session.conn);
+    }
+}
+
+/// What has come from the socket.
+struct Arrived {
+    buffer: [u8; CIPHERTEXT],
+    /// The end of it.
+    end: usize,
+    /// How much of it, up to there, was not taken in yet.
+    left: usize,
+}
+
+impl Arrived {
+    /// Waits for more.
+    fn fill(&mut self, mut socket: &TcpStream) -> io::Result<usize> {
+        self.end = socket.read(&mut self.buffer)?;
+        self.left = self.end;
+        Ok(self.left)
+    }
+
+    fn rest(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.end - self.left..self.end]
+    }
+}
+
+impl Default for Arrived {
+    fn default() -> Self {
+        Self {
+            buffer: [0; CIPHERTEXT],
+            end: 0,
+            left: 0,
+        }
     }
 }
 

@@ -334,7 +334,12 @@ struct Arrived {
 impl Arrived {
     /// Waits for more.
     fn fill(&mut self, mut socket: &TcpStream) -> io::Result<usize> {
-        self.end = socket.read(&mut self.buffer)?;
+        self.end = loop {
+            match socket.read(&mut self.buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         self.left = self.end;
         Ok(self.left)
     }

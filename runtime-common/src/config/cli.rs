@@ -2,6 +2,7 @@
 //! so that all mistakes are told at once, with the name under which each value was given.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::{ArgAction, Args, Parser};
 
@@ -160,8 +161,9 @@ pub(super) struct Cli {
     #[arg(long, value_name = "N", help_heading = "Limits", verbatim_doc_comment)]
     pub(super) per_ip_limit: Option<OsString>,
 
-    /// Threads that serve connections, 1 to 64. [default: one for each core]
-    #[arg(long, value_name = "N", help_heading = "Limits")]
+    /// Threads that serve connections, 1 to 64; mles-std has one for each connection in any case.
+    /// [default: one for each core]
+    #[arg(long, value_name = "N", help_heading = "Limits", verbatim_doc_comment)]
     pub(super) threads: Option<OsString>,
 
     /// Server to make a network with, to which this one connects: whoever is on a channel there
@@ -428,7 +430,16 @@ impl Cli {
 /// # Errors
 /// `--help`, `--version`, and what is no command line at all, in one line.
 pub(super) fn parse<T: Parser>(arguments: impl Iterator<Item = OsString>) -> Result<T, Exit> {
-    T::try_parse_from(arguments).map_err(|error| {
+    let mut arguments = arguments.peekable();
+    let mut command = T::command();
+    // The same options in another program.
+    let program = arguments.peek().map(Path::new).and_then(Path::file_name);
+    if program.is_some_and(|name| name == STD) && command.get_name() == "mles" {
+        command = command.name(STD);
+    }
+    let matches = command.try_get_matches_from(arguments);
+    let parsed = matches.and_then(|matches| T::from_arg_matches(&matches));
+    parsed.map_err(|error| {
         let text = error.render().to_string();
         if error.use_stderr() {
             Exit::mistakes(&[one_line(&text)])
@@ -441,6 +452,9 @@ pub(super) fn parse<T: Parser>(arguments: impl Iterator<Item = OsString>) -> Res
         }
     })
 }
+
+/// The server on plain threads.
+const STD: &str = "mles-std";
 
 /// clap's first line and its tips, without the usage that follows.
 fn one_line(rendered: &str) -> String {
@@ -545,6 +559,10 @@ mod tests {
                     stderr: String::new(),
                 }
             );
+            let arguments = ["/usr/bin/mles-std", flag].map(OsString::from);
+            let exit = parse::<Cli>(arguments.into_iter()).err().unwrap();
+            let version = concat!("mles-std ", env!("CARGO_PKG_VERSION"), "\n");
+            assert_eq!(exit.stdout, version);
         }
     }
 

@@ -167,7 +167,7 @@ impl<'a> Timed<'a> {
     pub fn first(&self) -> io::Result<Option<u8>> {
         self.socket.set_read_timeout(Some(left(self.deadline)?))?;
         let mut first = [0];
-        let count = self.socket.peek(&mut first).map_err(timed_out)?;
+        let count = again(|| self.socket.peek(&mut first))?;
         Ok((count > 0).then_some(first[0]))
     }
 
@@ -184,19 +184,19 @@ impl<'a> Timed<'a> {
 impl Read for Timed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.socket.set_read_timeout(Some(left(self.deadline)?))?;
-        self.socket.read(buffer).map_err(timed_out)
+        again(|| self.socket.read(buffer))
     }
 }
 
 impl Write for Timed<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.socket.set_write_timeout(Some(left(self.deadline)?))?;
-        self.socket.write(bytes).map_err(timed_out)
+        again(|| self.socket.write(bytes))
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         self.socket.set_write_timeout(Some(left(self.deadline)?))?;
-        self.socket.write_vectored(pieces).map_err(timed_out)
+        again(|| self.socket.write_vectored(pieces))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -210,10 +210,14 @@ fn left(deadline: Instant) -> io::Result<Duration> {
     left.ok_or_else(|| ErrorKind::TimedOut.into())
 }
 
-/// A socket with a time-out calls its end so.
-fn timed_out(error: io::Error) -> io::Error {
-    match error.kind() == ErrorKind::WouldBlock {
-        true => ErrorKind::TimedOut.into(),
-        false => error,
+/// Does it until no signal comes between: where there are time-outs, the system does not begin anew by itself. A socket
+/// calls the end of its time in two ways.
+fn again<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        return match attempt() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(ErrorKind::TimedOut.into()),
+            result => result,
+        };
     }
 }

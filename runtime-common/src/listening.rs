@@ -236,7 +236,8 @@ pub fn acknowledge(socket: SockRef<'_>) {
 pub struct Accepting {
     /// Given up to take, and drop, the connection that waits.
     reserve: Option<File>,
-    shortage: Shortage,
+    descriptors: Shortage,
+    threads: Shortage,
 }
 
 impl Accepting {
@@ -245,19 +246,43 @@ impl Accepting {
     pub fn new() -> Self {
         Self {
             reserve: reserve(),
-            shortage: Shortage::default(),
+            descriptors: Shortage::default(),
+            threads: Shortage::default(),
         }
     }
 
     /// A connection was taken.
     pub fn taken(&mut self) {
-        self.shortage.ends(Instant::now());
+        if self.descriptors.is_over(Instant::now()) {
+            tracing::info!("file descriptors again: taking new connections");
+        }
+    }
+
+    /// It has a thread.
+    pub fn served(&mut self) {
+        if self.threads.is_over(Instant::now()) {
+            tracing::info!("threads again: taking new connections");
+        }
+    }
+
+    /// There is no thread for it, and it is dropped: how long to wait before the next.
+    pub fn not_served(&mut self, error: &io::Error) -> Duration {
+        if self.threads.is_new(Instant::now()) {
+            tracing::warn!(
+                "out of threads ({error}): dropping new connections; lower --max-sessions or raise the limit (ulimit -u, TasksMax=)"
+            );
+        }
+        BACK_OFF
     }
 
     /// One could not be taken from this listener: how long to wait before the next.
     pub fn failed(&mut self, listener: &TcpListener, error: &io::Error) -> Duration {
         if is_out_of_descriptors(error) {
-            self.shortage.begins(Instant::now());
+            if self.descriptors.is_new(Instant::now()) {
+                tracing::warn!(
+                    "out of file descriptors: dropping new connections; lower --max-sessions or raise the limit (ulimit -n)"
+                );
+            }
             if self.reserve.take().is_some() {
                 let _ = listener.accept();
             }
@@ -277,8 +302,8 @@ fn reserve() -> Option<File> {
     File::open("/dev/null").ok()
 }
 
-/// Whether descriptors are short, for the log. While they are, every other connection may find one that
-/// has just become free: that is not the end of it.
+/// Whether something is short, for the log. While it is, every other connection may find one that has just become free:
+/// that is not the end of it.
 #[derive(Debug, Default)]
 struct Shortage {
     /// When there was last none.
@@ -286,27 +311,13 @@ struct Shortage {
 }
 
 impl Shortage {
-    /// None is free now: logged if that is news.
-    fn begins(&mut self, now: Instant) {
-        if self.is_new(now) {
-            tracing::warn!(
-                "out of file descriptors: dropping new connections; lower --max-sessions or raise the limit (ulimit -n)"
-            );
-        }
-    }
-
-    /// One was free: logged if that is news.
-    fn ends(&mut self, now: Instant) {
-        if self.is_over(now) {
-            tracing::info!("file descriptors again: taking new connections");
-        }
-    }
-
+    /// There is one now: whether that is news.
     fn is_new(&mut self, now: Instant) -> bool {
         let before = self.last.replace(now);
         before.is_none_or(|last| now - last >= CALM)
     }
 
+    /// There is none now: whether that is news.
     fn is_over(&mut self, now: Instant) -> bool {
         self.last.take_if(|last| now - *last >= CALM).is_some()
     }
@@ -324,7 +335,7 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: i32 = 1024;
 
-/// The time without a failed accept after which descriptors are no longer short.
+/// The time without a failure after which nothing is short any more.
 const CALM: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

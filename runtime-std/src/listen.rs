@@ -19,10 +19,10 @@ pub(crate) struct Listening {
 }
 
 impl Listening {
-    /// Takes connections until it is closed.
+    /// Takes connections until it is closed; one for which there is no thread is dropped.
     pub(crate) fn start(
         listener: TcpListener,
-        take: impl Fn(TcpStream, SocketAddr) + Send + 'static,
+        take: impl Fn(TcpStream, SocketAddr) -> io::Result<()> + Send + 'static,
     ) -> io::Result<Self> {
         let (listener, closed) = (Arc::new(listener), Arc::new(AtomicBool::new(false)));
         let (inner, ends) = (listener.clone(), closed.clone());
@@ -47,7 +47,11 @@ impl Listening {
     }
 }
 
-fn accept(listener: &TcpListener, closed: &AtomicBool, take: impl Fn(TcpStream, SocketAddr)) {
+fn accept(
+    listener: &TcpListener,
+    closed: &AtomicBool,
+    take: impl Fn(TcpStream, SocketAddr) -> io::Result<()>,
+) {
     let mut accepting = Accepting::new();
     loop {
         let accepted = listener.accept();
@@ -57,7 +61,10 @@ fn accept(listener: &TcpListener, closed: &AtomicBool, take: impl Fn(TcpStream, 
         match accepted {
             Ok((stream, address)) => {
                 accepting.taken();
-                take(stream, address);
+                match take(stream, address) {
+                    Ok(()) => accepting.served(),
+                    Err(error) => std::thread::sleep(accepting.not_served(&error)),
+                }
             }
             Err(error) => std::thread::sleep(accepting.failed(listener, &error)),
         }

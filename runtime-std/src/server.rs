@@ -127,10 +127,13 @@ impl Server {
     }
 
     /// Takes a connection in, if it may, on a thread of its own.
-    fn admit(self: &Arc<Self>, stream: TcpStream, address: IpAddr) {
+    fn admit(self: &Arc<Self>, stream: TcpStream, address: IpAddr) -> io::Result<()> {
         let (ticket, evicted) = match self.door.admit(address) {
             Ok(admitted) => admitted,
-            Err(refused) => return tracing::debug!("connection refused: {refused}"),
+            Err(refused) => {
+                tracing::debug!("connection refused: {refused}");
+                return Ok(());
+            }
         };
         if let Some(evicted) = evicted {
             self.give_up(evicted);
@@ -141,11 +144,7 @@ impl Server {
         let gone = Gone(self.clone(), ticket.id);
         let server = self.clone();
         let body = move || server.serve(stream, ticket, gone);
-        if let Err(error) = thread::spawn("connection", CONNECTION, body) {
-            tracing::warn!(
-                "cannot start a thread: {error}; dropping a new connection: lower --max-sessions"
-            );
-        }
+        thread::spawn("connection", CONNECTION, body).map(drop)
     }
 
     /// A connection's life, up to where it is a session.

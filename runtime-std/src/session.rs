@@ -68,16 +68,19 @@ impl Session {
         }
     }
 
-    /// Has a thread of its own read to the session's end. `last` is dropped with it.
+    /// Has a thread of its own read to the session's end; if there is none to be had, this one does. `last` is dropped
+    /// with it.
     pub(crate) fn start(self: Arc<Self>, inbox: &Arc<Inbox>, last: impl Send + 'static) {
-        let leaving = Leaving(self, inbox.clone());
-        let body = move || {
-            let Leaving(session, inbox) = &leaving;
-            session.live(inbox);
-            drop((leaving, last));
+        let life = Arc::new(Mutex::new(Some((Leaving(self, inbox.clone()), last))));
+        let live = |life: &Mutex<Option<(Leaving, _)>>| {
+            let life = life.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some((Leaving(session, inbox), _)) = &life {
+                session.live(inbox);
+            }
         };
-        if let Err(error) = thread::spawn("session", SESSION, body) {
-            tracing::warn!("cannot start a thread for a session: {error}: lower --max-sessions");
+        let inner = life.clone();
+        if thread::spawn("session", SESSION, move || live(&inner)).is_err() {
+            live(&life);
         }
     }
 

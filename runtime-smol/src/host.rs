@@ -1,7 +1,7 @@
 //! What serves connections, for whoever hosts it: the way in, the sessions, the I/O thread and the turns.
 //!
 //! A host owns the sockets, the threads and the executor; nothing here accepts, spawns or looks for signals. The program
-//! `mles` is one. `examples/async-std-host` is another, on another executor, and shows in a file how one is made:
+//! `mles` is one. `examples/async-std-host` is another, on another executor, and small enough to begin with:
 //!
 //! - Each I/O thread has an [`IoThread`], which stays there: nothing in it is `Send`. A connection is a task of that
 //!   thread, which runs [`serve`]. To give the connection up is to drop its task.
@@ -15,9 +15,12 @@
 //! # What it asks of a stream
 //!
 //! A stream is [`AsyncRead`], [`AsyncWrite`] and [`Unpin`]. It may be written to from outside of its task, and has to
-//! wake the task then: whichever waker it was last given. Reading and writing have a waker each. `poll_close` has to tell
-//! the other end that nothing follows, as shutting down a socket's writing side does; where the stream only flushes, the
-//! host wraps it.
+//! wake the task then: whichever waker it was last given. Reading and writing have a waker each. Two methods have
+//! to do more than they must, so that a host wraps a stream that does not have them so:
+//!
+//! - `poll_write_vectored` writes from all buffers. TLS writes once when it refuses a client, and with the default, which
+//!   is the first buffer alone, the alert that says why may never leave.
+//! - `poll_close` tells the other end that nothing follows, as shutting down a socket's writing side does.
 //!
 //! # What is bound to smol
 //!

@@ -1,5 +1,4 @@
-//! A timer for the state machines. The library's client has it and the program's server, each as a private module of
-//! its own.
+//! A timer for the state machines. The library has it, and the program for `mles pub`, each as a private module of its own.
 
 use std::pin::Pin;
 use std::task::Context;

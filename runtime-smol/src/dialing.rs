@@ -14,15 +14,12 @@ use runtime_common::others::{
 };
 use runtime_common::trusting::Authorities;
 use runtime_smol::client::way::Way;
+use runtime_smol::host::{AtLast, IoThread, Sniff, Transport, live, within};
 use rustls::ClientConfig;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use socket2::SockRef;
 
-use crate::driver::{AtLast, live, within};
-use crate::io_thread::IoThread;
-use crate::sniff::Sniff;
 use crate::socket::Socket;
-use crate::transport::Transport;
 use crate::worker::Worker;
 
 /// A WebSocket at another server.

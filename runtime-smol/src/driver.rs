@@ -13,6 +13,7 @@ use runtime_common::entrance::{
     FAREWELL_BYTES, FAREWELL_TIMEOUT, HEAD_TIMEOUT, Request, TLS_BUFFER, Verdict, timed_out,
 };
 use runtime_common::http::{Gate, Health, Refusal};
+use rustls::ServerConfig;
 use smol::Timer;
 use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -21,17 +22,28 @@ use crate::session::Session;
 use crate::sniff::Sniff;
 use crate::transport::Transport;
 
-/// What a connection needs to come in.
-pub(crate) struct Entrance {
+/// What a connection needs to come in: the same for all of them.
+pub struct Entrance {
     pub(crate) acceptor: TlsAcceptor,
     pub(crate) handshake_timeout: Duration,
     /// What is said of the server to who asks how it is.
     pub(crate) health: Arc<Health>,
 }
 
-/// Why a connection did not become a session: for the log, at debug level.
+impl Entrance {
+    /// With the certificates of `tls`, for clients that take no longer than this for the handshake.
+    pub fn new(tls: Arc<ServerConfig>, handshake_timeout: Duration, health: Arc<Health>) -> Self {
+        Self {
+            acceptor: TlsAcceptor::from(tls),
+            handshake_timeout,
+            health,
+        }
+    }
+}
+
+/// What has become of a connection: for the log, at debug level.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// It was one, and is over.
     Session,
     /// It got this HTTP status.
@@ -43,7 +55,9 @@ pub(crate) enum Outcome {
 /// Serves one connection to its end. `gate` says whether the server is there for anybody; `enter` is called
 /// when this one is to become a session, and says whether it may; `acknowledge` when the client is to say two things with no
 /// answer to the first: its end of the TLS handshake and the request, its header and a message.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+///
+/// This is all of the connection's task. Dropping it drops the stream, and the node hears that the session is lost.
+pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     io: &IoThread<Sniff<S>>,
     entrance: &Entrance,
     stream: S,
@@ -62,18 +76,15 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     Outcome::Session
 }
 
-/// A session's life, to its end.
-pub(crate) async fn live<S: AsyncRead + AsyncWrite + Unpin>(
-    io: &IoThread<S>,
-    session: &Session<S>,
-) {
+/// A session's life, to its end, on a connection that was [opened](IoThread::open). Dropping it forgets the session.
+pub async fn live<S: AsyncRead + AsyncWrite + Unpin>(io: &IoThread<S>, session: &Session<S>) {
     let _forgotten = AtLast(|| io.forget(session));
     poll_fn(|cx| session.poll(io, cx)).await;
 }
 
 /// What is to be done at the end of a task, whichever way it ends: a panic and being dropped are two of
 /// them. By then nothing of the task's is borrowed any more.
-pub(crate) struct AtLast<F: Fn()>(pub(crate) F);
+pub struct AtLast<F: Fn()>(pub F);
 
 impl<F: Fn()> Drop for AtLast<F> {
     fn drop(&mut self) {
@@ -160,8 +171,8 @@ async fn request<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// Writes a last answer, closes, and waits a little for the other end to have read it: dropping a
 /// socket with unread data would take the answer back. What comes is taken `below` TLS, which has said
-/// goodbye.
-pub(crate) async fn farewell<S: AsyncWrite + Unpin, R: AsyncRead + Unpin>(
+/// goodbye. An answer that can't be written is nobody's concern any more.
+pub async fn farewell<S: AsyncWrite + Unpin, R: AsyncRead + Unpin>(
     stream: &mut S,
     response: &[u8],
     below: impl FnOnce(&mut S) -> &mut R,
@@ -187,7 +198,8 @@ fn below_tls<S>(stream: &mut TlsStream<S>) -> &mut S {
     stream.get_mut().0
 }
 
-pub(crate) async fn within<T>(span: Duration, future: impl Future<Output = T>) -> Option<T> {
+/// What comes of `future` within this time; `None` if it takes longer, and then it is dropped.
+pub async fn within<T>(span: Duration, future: impl Future<Output = T>) -> Option<T> {
     smol::future::or(async { Some(future.await) }, async {
         Timer::after(span).await;
         None

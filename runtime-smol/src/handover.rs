@@ -13,7 +13,7 @@ use mles_sansio::{Action, Event};
 use runtime_common::batch::{EVENT, READ_MAX};
 
 /// Between the node's thread and one other; `A` is a connection on its way to that thread.
-pub(crate) struct Handover<A>(Mutex<Shared<A>>);
+pub struct Handover<A>(Mutex<Shared<A>>);
 
 struct Shared<A> {
     /// The batch on its way to the node.
@@ -126,14 +126,14 @@ impl<A> Handover<A> {
     }
 
     /// Hands a new connection to the thread.
-    pub(crate) fn put_arrival(&self, arrival: A) {
+    pub fn put_arrival(&self, arrival: A) {
         let mut shared = self.lock();
         shared.down.arrivals.push(arrival);
         wake(&shared.thread);
     }
 
     /// Has the thread give up a connection that is no session yet.
-    pub(crate) fn put_evicted(&self, id: u64) {
+    pub fn put_evicted(&self, id: u64) {
         let mut shared = self.lock();
         shared.down.evicted.push(id);
         wake(&shared.thread);

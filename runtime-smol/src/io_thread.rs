@@ -21,7 +21,7 @@ use crate::session::Session;
 use crate::transport::Transport;
 
 /// The connections of one thread and what is queued for them.
-pub(crate) struct IoThread<S> {
+pub struct IoThread<S> {
     sessions: RefCell<Vec<Option<Rc<Session<S>>>>>,
     free: RefCell<Vec<u32>>,
     thread: u8,
@@ -44,7 +44,7 @@ pub(crate) struct IoThread<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
     /// I/O thread number `thread`, with its share of the budgets over all sessions.
-    pub(crate) fn new(thread: u8, config: &Config) -> Self {
+    pub fn new(thread: u8, config: &Config) -> Self {
         Self {
             sessions: RefCell::default(),
             free: RefCell::default(),
@@ -62,8 +62,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
     }
 
     /// Takes over a connection whose WebSocket is open; `rest` is what came after its request, or after the
-    /// answer to ours.
-    pub(crate) fn open(
+    /// answer to ours. The node hears of it in the next turn; the connection begins to [live](crate::host::live) when
+    /// the caller has it do so.
+    pub fn open(
         &self,
         stream: Transport<S>,
         rest: Vec<u8>,
@@ -144,7 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IoThread<S> {
     }
 
     /// Hands an event to the next turn.
-    pub(crate) fn report(&self, event: Event) {
+    pub fn report(&self, event: Event) {
         self.batch.borrow_mut().events.push(event);
         self.has_read(EVENT);
         self.wake_turn();

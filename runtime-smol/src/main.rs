@@ -5,18 +5,10 @@ use std::process::ExitCode;
 mod clock;
 mod commands;
 mod dialing;
-mod driver;
-mod handover;
-mod io_thread;
 mod listen;
 mod monitor;
-mod route;
 mod server;
-mod session;
-mod sniff;
 mod socket;
-mod transport;
-mod turn;
 mod watch;
 mod worker;
 

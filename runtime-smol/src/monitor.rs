@@ -9,12 +9,12 @@ use std::sync::Arc;
 use async_signal::Signals;
 use runtime_common::metrics::Meter;
 use runtime_common::metrics::scrape::{BACK_OFF, CONNECTIONS, PACE, PATIENCE, REPORT, Scrape};
+use runtime_smol::host::{farewell, within};
 use smol::io::AsyncReadExt;
 use smol::lock::Semaphore;
 use smol::stream::StreamExt;
 use smol::{Async, LocalExecutor, Timer};
 
-use crate::driver::{farewell, within};
 use crate::socket::Socket;
 
 /// Serves metrics. Never ends.

@@ -13,16 +13,16 @@ use runtime_common::life::{self, Ready, STOP_MAX};
 use runtime_common::listening;
 use runtime_common::metrics::Meter;
 use runtime_common::tls;
+use runtime_smol::host::Handover;
+use runtime_smol::host::turn::{self, Aside};
 use rustls::ServerConfig;
 use smol::stream::StreamExt;
 use smol::{Async, Task, Timer};
 
 use crate::dialing;
-use crate::handover::Handover;
 use crate::listen;
 use crate::monitor;
 use crate::socket::Socket;
-use crate::turn::{self, Aside};
 use crate::watch;
 use crate::worker::{Arrival, Worker};
 

@@ -13,7 +13,8 @@ use smol::io::{AsyncRead, AsyncWrite};
 use crate::io_thread::IoThread;
 use crate::transport::Transport;
 
-pub(crate) struct Session<S> {
+/// A connection whose WebSocket is open.
+pub struct Session<S> {
     pub(crate) conn: ConnId,
     pub(crate) stream: RefCell<Transport<S>>,
     inbound: RefCell<Inbound>,

@@ -12,7 +12,7 @@ use runtime_common::entrance;
 use smol::io::{AsyncRead, AsyncWrite};
 
 /// The bytes below TLS.
-pub(crate) struct Sniff<S> {
+pub struct Sniff<S> {
     stream: S,
     first: Option<u8>,
     /// Bytes read since there was last nothing to read.
@@ -29,7 +29,7 @@ impl<S> Sniff<S> {
     }
 
     /// One of a server that this end has dialed: what its first byte is, is left to TLS.
-    pub(crate) fn dialed(stream: S) -> Self {
+    pub fn dialed(stream: S) -> Self {
         Self {
             stream,
             first: Some(0),

@@ -9,7 +9,8 @@ use futures_rustls::{TlsStream, client, server};
 use runtime_common::websocket::Masking;
 use smol::io::{AsyncRead, AsyncWrite};
 
-pub(crate) struct Transport<S> {
+/// A stream with TLS on it, and on one that was dialed the mask of a client.
+pub struct Transport<S> {
     tls: TlsStream<S>,
     masking: Option<Box<Masking>>,
 }
@@ -24,7 +25,7 @@ impl<S> Transport<S> {
     }
 
     /// This end has.
-    pub(crate) fn dialed(tls: client::TlsStream<S>) -> Self {
+    pub fn dialed(tls: client::TlsStream<S>) -> Self {
         Self {
             tls: tls.into(),
             masking: Some(Box::new(Masking::new())),

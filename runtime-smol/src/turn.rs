@@ -23,7 +23,7 @@ use crate::route::Routes;
 /// Runs turns until the node was shut down and the last connection of all threads is gone. `others` are
 /// the hand-overs to the I/O threads from number 1 on; `meter` is kept up to date; `aside` gets what is for
 /// no connection.
-pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin, A>(
+pub async fn run<S: AsyncRead + AsyncWrite + Unpin, A>(
     io: &IoThread<S>,
     others: &[Arc<Handover<A>>],
     node: &mut Node,
@@ -82,7 +82,7 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin, A>(
 }
 
 /// What the node wants done beside its connections.
-pub(crate) enum Aside {
+pub enum Aside {
     /// A connection to another server is to be opened.
     Dial(Whom),
     /// Something is to be logged.
@@ -169,7 +169,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, A> Threads<'a, S, A> {
 
 /// Runs an I/O thread that is not the node's: what happens goes up in batches, what the node wants comes
 /// down. Never ends. `take_in` and `give_up` are for connections that are no sessions yet.
-pub(crate) async fn relay<S: AsyncRead + AsyncWrite + Unpin, A>(
+pub async fn relay<S: AsyncRead + AsyncWrite + Unpin, A>(
     io: &IoThread<S>,
     node: &Handover<A>,
     mut take_in: impl FnMut(A),

@@ -13,12 +13,12 @@ use runtime_common::others::{OPTIONS, Others, PAGE_TIMEOUT, Page};
 use runtime_common::peers_list::{self, Place};
 use runtime_common::trusting::Authorities;
 use runtime_smol::client::way::Way;
+use runtime_smol::host::within;
 use smol::Timer;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::stream::StreamExt;
 
 use crate::dialing::tls_now;
-use crate::driver::within;
 use crate::worker::Worker;
 
 /// Looks after the certificates for ever; each signal of `requests` has everything read again.

@@ -5,16 +5,13 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use futures_rustls::TlsAcceptor;
 use runtime_common::config::Config;
 use runtime_common::door::{Door, Ticket};
 use runtime_common::http::Gate;
+use runtime_smol::host::{AtLast, Entrance, IoThread, Outcome, Sniff, serve};
 use rustls::ServerConfig;
 use smol::{LocalExecutor, Task};
 
-use crate::driver::{AtLast, Entrance, Outcome, serve};
-use crate::io_thread::IoThread;
-use crate::sniff::Sniff;
 use crate::socket::Socket;
 
 /// A connection on its way to its thread.
@@ -40,11 +37,7 @@ impl Worker {
         Rc::new(Self {
             io: IoThread::new(thread, config),
             executor: LocalExecutor::new(),
-            entrance: Entrance {
-                acceptor: TlsAcceptor::from(tls.clone()),
-                handshake_timeout: config.handshake_timeout,
-                health: door.health.clone(),
-            },
+            entrance: Entrance::new(tls.clone(), config.handshake_timeout, door.health.clone()),
             door: door.clone(),
             coming: RefCell::default(),
         })

@@ -8,22 +8,33 @@ use std::sync::Mutex;
 /// A server program: the package it is made from, and its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Binary {
-    /// The package in this workspace.
+    /// The package in its workspace.
     pub package: &'static str,
     /// The name of its binary.
     pub name: &'static str,
+    /// The folder of a workspace of its own, from the root of this one.
+    pub workspace: Option<&'static str>,
 }
 
 /// The server on smol.
 pub const SMOL: Binary = Binary {
     package: "runtime-smol",
     name: "mles",
+    workspace: None,
 };
 
 /// The server on plain threads.
 pub const STD: Binary = Binary {
     package: "runtime-std",
     name: "mles-std",
+    workspace: None,
+};
+
+/// The connection driver of the server on smol, on async-std: an example, which is not shipped.
+pub const ASYNC_STD: Binary = Binary {
+    package: "async-std-host",
+    name: "mles-async-std",
+    workspace: Some("examples/async-std-host"),
 };
 
 /// The programs of a network: its nodes are of the first and the second by turns.
@@ -77,7 +88,11 @@ impl Binary {
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .args(["build", "--package", self.package, "--bin", self.name])
             .args(["--message-format", "json-render-diagnostics"])
-            .args(place());
+            .args(place(self.workspace));
+        if let Some(folder) = self.workspace {
+            let manifest = format!("../../{folder}/Cargo.toml");
+            command.args(["--locked", "--manifest-path", &manifest]);
+        }
         // What cargo tells the test about its package is no business of the build: build scripts
         // that look at it would run again each time.
         for (name, _) in std::env::vars_os() {
@@ -113,8 +128,8 @@ impl Binary {
 }
 
 /// The options that have cargo build where, and how, the running test was built:
-/// its path is `TARGET_DIR[/TRIPLE]/PROFILE/deps/NAME`.
-fn place() -> Vec<String> {
+/// its path is `TARGET_DIR[/TRIPLE]/PROFILE/deps/NAME`. Another workspace gets a directory in there.
+fn place(workspace: Option<&str>) -> Vec<String> {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -129,6 +144,8 @@ fn place() -> Vec<String> {
         options.extend(["--target".to_owned(), name(target)]);
         target = target.parent().unwrap();
     }
+    let own = workspace.map(Path::new).and_then(Path::file_name);
+    let target = own.map_or_else(|| target.to_owned(), |own| target.join(own));
     options.extend(["--target-dir".to_owned(), target.display().to_string()]);
     options
 }

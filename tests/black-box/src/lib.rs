@@ -34,7 +34,7 @@ mod tool;
 mod upstream;
 pub mod wire;
 
-pub use binary::{Binary, Pair, SMOL, STD};
+pub use binary::{ASYNC_STD, Binary, Pair, SMOL, STD};
 pub use browser::{Browser, Tab};
 pub use client::{Client, header, offer};
 pub use crowd::{Account, Crowd, history};

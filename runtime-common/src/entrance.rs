@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mles_sansio::{Nonces, Role};
 
+use crate::door::Door;
 use crate::http::{self, Answer, Gate, Health};
 use crate::random;
 
@@ -80,6 +81,34 @@ impl Request {
                 }
             }
         }))
+    }
+}
+
+/// What became of a connection.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It was a session, and is over.
+    Session,
+    /// It got this HTTP status.
+    Answered(u16),
+    /// It failed before it could be answered.
+    Failed(io::Error),
+}
+
+impl Outcome {
+    /// Counts it, if it was no session; why is logged at debug level.
+    pub fn count(&self, door: &Door) {
+        match self {
+            Self::Session => {}
+            Self::Answered(status) => {
+                door.answered(*status);
+                tracing::debug!("answered with HTTP {status}");
+            }
+            Self::Failed(error) => {
+                door.failed();
+                tracing::debug!("connection failed: {error}");
+            }
+        }
     }
 }
 

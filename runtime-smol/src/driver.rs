@@ -10,7 +10,8 @@ use futures_rustls::TlsAcceptor;
 use futures_rustls::server::TlsStream;
 use mles_sansio::{Role, Source};
 use runtime_common::entrance::{
-    FAREWELL_BYTES, FAREWELL_TIMEOUT, HEAD_TIMEOUT, Request, TLS_BUFFER, Verdict, timed_out,
+    FAREWELL_BYTES, FAREWELL_TIMEOUT, HEAD_TIMEOUT, Outcome, Request, TLS_BUFFER, Verdict,
+    timed_out,
 };
 use runtime_common::http::{Gate, Health, Refusal};
 use rustls::ServerConfig;
@@ -39,17 +40,6 @@ impl Entrance {
             health,
         }
     }
-}
-
-/// What has become of a connection: for the log, at debug level.
-#[derive(Debug)]
-pub enum Outcome {
-    /// It was one, and is over.
-    Session,
-    /// It got this HTTP status.
-    Answered(u16),
-    /// It failed before it could be answered.
-    Failed(io::Error),
 }
 
 /// Serves one connection to its end. `gate` says whether the server is there for anybody; `enter` is called

@@ -31,7 +31,7 @@
 //! [`AsyncRead`]: smol::io::AsyncRead
 //! [`AsyncWrite`]: smol::io::AsyncWrite
 
-pub use crate::driver::{AtLast, Entrance, Outcome, farewell, live, serve, within};
+pub use crate::driver::{AtLast, Entrance, farewell, live, serve, within};
 pub use crate::handover::Handover;
 pub use crate::io_thread::IoThread;
 pub use crate::session::Session;

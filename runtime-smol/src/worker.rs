@@ -8,7 +8,7 @@ use std::sync::Arc;
 use runtime_common::config::Config;
 use runtime_common::door::{Door, Ticket};
 use runtime_common::http::Gate;
-use runtime_smol::host::{AtLast, Entrance, IoThread, Outcome, Sniff, serve};
+use runtime_smol::host::{AtLast, Entrance, IoThread, Sniff, serve};
 use rustls::ServerConfig;
 use smol::{LocalExecutor, Task};
 
@@ -58,7 +58,7 @@ impl Worker {
             let source = mles_sansio::Source(ticket.source.key());
             let (io, entrance) = (&worker.io, &worker.entrance);
             let (gate, enter) = (|| worker.door.gate(), || worker.enter(id));
-            match serve(
+            let outcome = serve(
                 io,
                 entrance,
                 stream,
@@ -67,18 +67,8 @@ impl Worker {
                 enter,
                 Socket::acknowledge,
             )
-            .await
-            {
-                Outcome::Session => {}
-                Outcome::Answered(status) => {
-                    worker.door.answered(status);
-                    tracing::debug!("answered with HTTP {status}");
-                }
-                Outcome::Failed(error) => {
-                    worker.door.failed();
-                    tracing::debug!("connection failed: {error}");
-                }
-            }
+            .await;
+            outcome.count(&worker.door);
         });
         self.coming.borrow_mut().insert(id, task);
     }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use mles_sansio::{Role, Source};
 use runtime_common::entrance::{
-    FAREWELL_BYTES, FAREWELL_TIMEOUT, HEAD_TIMEOUT, Request, Verdict, is_plain_http, may_be_tls,
-    timed_out,
+    FAREWELL_BYTES, FAREWELL_TIMEOUT, HEAD_TIMEOUT, Outcome, Request, Verdict, is_plain_http,
+    may_be_tls, timed_out,
 };
 use runtime_common::http::{Gate, Health, Refusal};
 use runtime_common::listening;
@@ -26,15 +26,6 @@ pub(crate) struct Entrance {
     pub(crate) handshake_timeout: Duration,
     /// What is said of the server to who asks how it is.
     pub(crate) health: Arc<Health>,
-}
-
-/// Why a connection did not become a session: for the log, at debug level.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// It got this HTTP status.
-    Answered(u16),
-    /// It failed before it could be answered.
-    Failed(io::Error),
 }
 
 /// A connection that may become a session.

@@ -20,7 +20,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use socket2::SockRef;
 
-use crate::driver::{Entrance, Outcome, come_in};
+use crate::driver::{Entrance, come_in};
 use crate::inbox::Inbox;
 use crate::listen::Listening;
 use crate::thread::{self, CONNECTION, SERVICE};
@@ -157,14 +157,7 @@ impl Server {
                 let session = opening.open(&self.inbox, socket, source);
                 session.start(&self.inbox, gone);
             }
-            Err(Outcome::Answered(status)) => {
-                self.door.answered(status);
-                tracing::debug!("answered with HTTP {status}");
-            }
-            Err(Outcome::Failed(error)) => {
-                self.door.failed();
-                tracing::debug!("connection failed: {error}");
-            }
+            Err(outcome) => outcome.count(&self.door),
         }
     }
 

@@ -22,7 +22,7 @@ use runtime_common::life::{self, Ready, STOP_MAX};
 use runtime_common::metrics::Meter;
 use runtime_common::tls;
 use runtime_smol::host::turn::{self, Aside};
-use runtime_smol::host::{AtLast, Entrance, IoThread, Outcome, Sniff, serve};
+use runtime_smol::host::{AtLast, Entrance, IoThread, Sniff, serve};
 
 use socket::Socket;
 
@@ -126,7 +126,7 @@ impl Host {
             let source = Source(ticket.source.key());
             let (gate, enter) = (|| host.door.gate(), || host.enter(id));
             let (io, entrance) = (&host.io, &host.entrance);
-            match serve(
+            let outcome = serve(
                 io,
                 entrance,
                 stream,
@@ -135,18 +135,8 @@ impl Host {
                 enter,
                 Socket::acknowledge,
             )
-            .await
-            {
-                Outcome::Session => {}
-                Outcome::Answered(status) => {
-                    host.door.answered(status);
-                    tracing::debug!("answered with HTTP {status}");
-                }
-                Outcome::Failed(error) => {
-                    host.door.failed();
-                    tracing::debug!("connection failed: {error}");
-                }
-            }
+            .await;
+            outcome.count(&host.door);
         });
         self.coming.borrow_mut().insert(id, task);
     }

@@ -7,13 +7,14 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mles_sansio::{Event, Source};
-use runtime_common::clock::Clock;
+use runtime_common::certificates::Certificates;
 use runtime_common::config::Config;
 use runtime_common::door::{Door, Ticket};
 use runtime_common::http::Gate;
 use runtime_common::life::{self, Ready, STOP_MAX};
 use runtime_common::listening;
 use runtime_common::metrics::Meter;
+use runtime_common::others::Others;
 use runtime_common::outbound::{self, Outbound};
 use runtime_common::tls;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
@@ -58,53 +59,33 @@ pub(crate) fn run(mut config: Config) -> Result<(), String> {
         },
         coming: Mutex::default(),
     });
+    let others = ready.others.clone();
     let mut turns = server.start(ready, signals)?;
-    let (door, others) = (turns.door.clone(), turns.others.clone());
-    turns.run(&|whom| dialing::spawn(&server.inbox, &others, &door, whom));
+    turns.run(&|whom| dialing::spawn(&server.inbox, &others, &server.door, whom));
     Ok(())
 }
 
 impl Server {
     /// Starts all threads but the node's, which is this one, and says that the server is ready.
-    fn start(self: &Arc<Self>, mut ready: Ready, signals: Signals) -> Result<Turns, String> {
+    fn start(self: &Arc<Self>, ready: Ready, signals: Signals) -> Result<Turns, String> {
         let announcement = ready.announcement();
         let mut listening = Vec::new();
-        for listener in std::mem::take(&mut ready.bound.listeners) {
+        for listener in ready.bound.listeners {
             let server = self.clone();
             let take = move |stream, address: SocketAddr| server.admit(stream, address.ip());
             listening.push(Listening::start(listener, take).map_err(no_thread)?);
         }
-        let mut hang_up = Vec::new();
-        let mut requests = || {
-            let (ask, requests) = channel();
-            hang_up.push(ask);
-            requests
-        };
-        let (certificates, asked) = (ready.certificates, requests());
-        service("certificates", move || {
-            watch::certificates(certificates, &asked)
-        })?;
-        if ready.others.file().is_some() {
-            let (others, inbox, asked) = (ready.others.clone(), self.inbox.clone(), requests());
-            service("peers-file", move || {
-                watch::peers_file(&others, &inbox, &asked)
-            })?;
-        }
-        if ready.others.page().is_some() {
-            let (others, inbox, asked) = (ready.others.clone(), self.inbox.clone(), requests());
-            service("peers-page", move || {
-                watch::peers_page(&others, &inbox, &asked)
-            })?;
-        }
+        let hang_up = self.watch(ready.certificates, &ready.others)?;
         let ((wish, wishes), meter) = (channel(), ready.meter.clone());
         service("report", move || monitor::report(&meter, &wishes))?;
-        if let Some(listener) = ready.metrics.take() {
+        if let Some(listener) = ready.metrics {
             let serving = monitor::serve(&ready.meter, listener);
             serving.map_err(|error| format!("metrics: {error}"))?;
         }
+        let (server, meter) = (self.clone(), ready.meter.clone());
         let stopping = Stopping {
-            server: self.clone(),
-            meter: ready.meter.clone(),
+            server,
+            meter,
             listening,
         };
         service("signals", move || stopping.listen(signals, &hang_up, &wish))?;
@@ -112,18 +93,43 @@ impl Server {
             self.inbox.report(event);
         }
         life::announce(&announcement)?;
-        Ok(Turns {
-            node: ready.node,
-            inbox: self.inbox.clone(),
-            outbound: Outbound::new(&ready.config),
-            meter: ready.meter,
-            door: ready.door,
-            others: ready.others,
-            clock: Clock::new(),
-            sessions: Vec::new(),
-            reports: Vec::new(),
-            actions: Vec::new(),
-        })
+        let (inbox, door) = (self.inbox.clone(), ready.door);
+        let outbound = Outbound::new(&ready.config);
+        Ok(Turns::new(
+            ready.node,
+            inbox,
+            outbound,
+            door,
+            ready.meter,
+            ready.others,
+        ))
+    }
+
+    /// Starts the threads that look after what may change, and gives what has them look at once.
+    fn watch(
+        &self,
+        certificates: Certificates,
+        others: &Arc<Others>,
+    ) -> Result<Vec<Sender<()>>, String> {
+        let (now, asked) = channel();
+        let mut hang_up = vec![now];
+        let body = move || watch::certificates(certificates, &asked);
+        service("certificates", body)?;
+        if others.file().is_some() {
+            let (now, asked) = channel();
+            hang_up.push(now);
+            let (others, inbox) = (others.clone(), self.inbox.clone());
+            let body = move || watch::peers_file(&others, &inbox, &asked);
+            service("peers-file", body)?;
+        }
+        if others.page().is_some() {
+            let (now, asked) = channel();
+            hang_up.push(now);
+            let (others, inbox) = (others.clone(), self.inbox.clone());
+            let body = move || watch::peers_page(&others, &inbox, &asked);
+            service("peers-page", body)?;
+        }
+        Ok(hang_up)
     }
 
     /// Takes a connection in, if it may, on a thread of its own.

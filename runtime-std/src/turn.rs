@@ -18,21 +18,43 @@ use crate::session::Session;
 
 /// What the node's thread has.
 pub(crate) struct Turns {
-    pub(crate) node: Node,
-    pub(crate) inbox: Arc<Inbox>,
-    pub(crate) outbound: Outbound,
-    pub(crate) meter: Arc<Meter>,
-    pub(crate) door: Arc<Door>,
-    pub(crate) others: Arc<Others>,
-    pub(crate) clock: Clock,
-    pub(crate) sessions: Vec<Option<Arc<Session>>>,
+    node: Node,
+    inbox: Arc<Inbox>,
+    outbound: Outbound,
+    door: Arc<Door>,
+    meter: Arc<Meter>,
+    others: Arc<Others>,
+    clock: Clock,
+    sessions: Vec<Option<Arc<Session>>>,
     /// What the last turn's writing has led to.
-    pub(crate) reports: Vec<Event>,
+    reports: Vec<Event>,
     /// Room for the actions of one event.
-    pub(crate) actions: Vec<Action>,
+    actions: Vec<Action>,
 }
 
 impl Turns {
+    pub(crate) fn new(
+        node: Node,
+        inbox: Arc<Inbox>,
+        outbound: Outbound,
+        door: Arc<Door>,
+        meter: Arc<Meter>,
+        others: Arc<Others>,
+    ) -> Self {
+        Self {
+            node,
+            inbox,
+            outbound,
+            door,
+            meter,
+            others,
+            clock: Clock::new(),
+            sessions: Vec::new(),
+            reports: Vec::new(),
+            actions: Vec::new(),
+        }
+    }
+
     /// Runs turns until the node was shut down and the last session is gone. `dial` opens a connection to another
     /// server.
     pub(crate) fn run(&mut self, dial: &dyn Fn(Whom)) {
@@ -41,11 +63,8 @@ impl Turns {
         loop {
             let lingering = self.drop_lingering();
             let next = self.node.next_timeout().map(|(at, _)| self.clock.at(at));
-            let next = [next, lingering].into_iter().flatten().min();
-            let next = match self.reports.is_empty() {
-                true => next,
-                false => Some(Instant::now()),
-            };
+            let reports = (!self.reports.is_empty()).then(Instant::now);
+            let next = [next, lingering, reports].into_iter().flatten().min();
             if count == 0 && self.reports.is_empty() && self.door.stopping.load(Ordering::Relaxed) {
                 return;
             }

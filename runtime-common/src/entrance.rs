@@ -141,3 +141,110 @@ pub const TLS_BUFFER: usize = 32 * 1024;
 
 /// The type of the record that TLS begins with (RFC 8446 section 5.1).
 const HANDSHAKE: u8 = 22;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Protocol: mles-websocket\r\n";
+
+    fn open() -> Gate {
+        Gate::Open
+    }
+
+    fn status(verdict: Option<Verdict>) -> Option<u16> {
+        match verdict? {
+            Verdict::Answer { response, status } => {
+                let line = format!("HTTP/1.1 {status} ");
+                assert!(response.starts_with(line.as_bytes()));
+                Some(status)
+            }
+            Verdict::Session { .. } => Some(101),
+        }
+    }
+
+    /// T2: however it is cut, what is behind the request is the session's.
+    #[test]
+    fn a_session_begins_behind_the_request() {
+        let bytes = format!("{UPGRADE}\r\nrest").into_bytes();
+        for cut in [1, 50, bytes.len() - 5] {
+            let health = Health::default();
+            let mut request = Request::default();
+            let (first, last) = bytes.split_at(cut);
+            let none = request.take_in(first, open, open, &health).unwrap();
+            assert_eq!(none, None);
+            let verdict = request.take_in(last, open, open, &health).unwrap();
+            let Some(Verdict::Session {
+                response,
+                rest,
+                role,
+            }) = verdict
+            else {
+                panic!("{verdict:?}");
+            };
+            // The example of RFC 6455 section 1.3.
+            let accept = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+            assert!(String::from_utf8(response).unwrap().contains(accept));
+            assert_eq!((&rest[..], role), (&b"rest"[..], Role::Accepted));
+        }
+    }
+
+    /// O1.1: a nonce makes it a peer, which gets one, too.
+    #[test]
+    fn a_nonce_is_answered_with_one() {
+        let bytes = format!("{UPGRADE}Mles-Nonce: {:032x}\r\n\r\n", 7);
+        let mut request = Request::default();
+        let verdict = request.take_in(bytes.as_bytes(), open, open, &Health::default());
+        let Some(Verdict::Session { response, role, .. }) = verdict.unwrap() else {
+            panic!("no session");
+        };
+        let Role::Peer(Nonces { dialer, acceptor }) = role else {
+            panic!("{role:?}");
+        };
+        assert_eq!(dialer, 7);
+        let line = format!("Mles-Nonce: {acceptor:032x}\r\n");
+        assert!(String::from_utf8(response).unwrap().contains(&line));
+    }
+
+    /// X1.9: a place is taken only by a request that gets it.
+    #[test]
+    fn who_may_come_in() {
+        let health = Health::default();
+        let upgrade = format!("{UPGRADE}\r\n");
+        let cases = [
+            (&upgrade[..], Gate::Open, Gate::Open, Some(101), true),
+            (&upgrade, Gate::Open, Gate::Full, Some(503), true),
+            (&upgrade, Gate::ShuttingDown, Gate::Open, Some(503), false),
+            (
+                "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+                Gate::Full,
+                Gate::Open,
+                Some(200),
+                false,
+            ),
+            (
+                "no request\r\n\r\n",
+                Gate::Open,
+                Gate::Open,
+                Some(400),
+                false,
+            ),
+            ("GET / HT", Gate::Open, Gate::Open, None, false),
+        ];
+        for (bytes, gate, enter, expected, asked) in cases {
+            let entered = std::cell::Cell::new(false);
+            let enter = || {
+                entered.set(true);
+                enter
+            };
+            let mut request = Request::default();
+            let verdict = request.take_in(bytes.as_bytes(), || gate, enter, &health);
+            assert_eq!(status(verdict.unwrap()), expected, "{bytes}");
+            assert_eq!(entered.get(), asked, "{bytes}");
+        }
+        let ended = Request::default().take_in(&[], open, open, &health);
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+}

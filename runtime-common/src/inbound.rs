@@ -253,3 +253,6 @@ const FIRST_MAX: usize = 8 * 1024;
 
 /// Bytes taken from a connection that is being closed.
 const PATIENCE: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests;

@@ -312,3 +312,95 @@ pub const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 const TOO_SLOW: &str = "it did not answer in time";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(url: &str) -> Address {
+        Address::parse(url).unwrap()
+    }
+
+    fn peering() -> Peering {
+        let env = |_: &str| None;
+        let args = ["mles".into()].into_iter();
+        let config = crate::config::Config::load(args, &env, &|_| Vec::new());
+        config.unwrap().peering
+    }
+
+    /// O1.1, B1.3: a peer's answer has to have a nonce; a bridge's need not, and was not asked for one.
+    #[test]
+    fn who_answers_a_dial() {
+        let servers = Servers::new(&Peering {
+            bridges: vec![address("wss://up")],
+            ..peering()
+        });
+        let peer = servers.ids(&[address("wss://peer")])[0];
+        let bridge = Whom::Bridge(BridgeId(0), DialId(5));
+        for (whom, nonce, expected) in [
+            (Whom::Peer(peer), Some(9), Ok("peer")),
+            (Whom::Peer(peer), None, Err(DialFault::NoPeering)),
+            (bridge, None, Ok("bridge")),
+            (bridge, Some(9), Ok("bridge")),
+        ] {
+            let mut dial = Dial::new(&servers, whom).unwrap();
+            let request = String::from_utf8(dial.request().to_vec()).unwrap();
+            assert_eq!(request.contains("Mles-Nonce"), whom != bridge);
+            let key = request.split_once("Sec-WebSocket-Key: ").unwrap().1;
+            let key = key.split_once("\r\n").unwrap().0;
+            let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
+            let nonce = nonce.map(|nonce: u128| format!("Mles-Nonce: {nonce:032x}\r\n"));
+            let answer = format!(
+                "HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: mles-websocket\r\n{}\r\nrest",
+                nonce.unwrap_or_default()
+            );
+            let (first, last) = answer.as_bytes().split_at(20);
+            assert_eq!(dial.take_in(first), Ok(None));
+            let found = dial.take_in(last);
+            let kind = found.map_err(|(why, _)| why).map(|found| {
+                let (role, rest) = found.unwrap();
+                assert_eq!(rest, b"rest");
+                match role {
+                    Role::Dialed { peer: it, nonces } => {
+                        assert_eq!((it, nonces.acceptor), (peer, 9));
+                        assert!(request.contains(&format!("{:032x}", nonces.dialer)));
+                        "peer"
+                    }
+                    Role::Bridged { dial } => {
+                        assert_eq!(dial, DialId(5));
+                        "bridge"
+                    }
+                    Role::Accepted | Role::Peer(_) => "who is that",
+                }
+            });
+            assert_eq!(kind, expected);
+        }
+        let mut dial = Dial::new(&servers, bridge).unwrap();
+        assert_eq!(dial.take_in(b"").unwrap_err().0, DialFault::NotMles);
+        let nobody = Dial::new(&servers, Whom::Peer(PeerId(77)));
+        assert_eq!(nobody.unwrap_err().0, DialFault::Unreachable);
+    }
+
+    #[test]
+    fn looks_in_vain_come_ever_slower() {
+        let seconds = Duration::from_secs;
+        let mut page = Page {
+            url: NamedUrl::new("--peers-url", address("wss://page/list")),
+            interval: seconds(10),
+            pause: None,
+        };
+        let vain = || Some(Err("no".to_owned()));
+        for pause in [1, 2, 4, 8, 10, 10] {
+            let (why, next) = page.looked(vain());
+            assert_eq!(next, seconds(pause));
+            assert!(why.unwrap_err().starts_with("--peers-url: 'https://page"));
+        }
+        assert_eq!(
+            page.looked(Some(Ok(Vec::new()))),
+            (Ok(Vec::new()), seconds(10))
+        );
+        let (why, next) = page.looked(None);
+        assert!(why.unwrap_err().ends_with(TOO_SLOW) && next == seconds(1));
+    }
+}

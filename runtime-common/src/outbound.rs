@@ -269,3 +269,150 @@ const TOGETHER_LEAST: usize = 2;
 
 /// How long the other end has to answer a close frame (X1.7).
 const LINGER: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use mles_sansio::{Closing, Frame, Frames};
+
+    use super::*;
+
+    const CONN: ConnId = ConnId(1);
+    const GROUP: GroupId = GroupId(5);
+
+    fn config(args: &[&str]) -> Config {
+        let args = ["mles"].iter().chain(args).map(Into::into);
+        Config::load(args, &|_| None, &|_| Vec::new()).unwrap()
+    }
+
+    fn outbound(args: &[&str]) -> Outbound {
+        let mut outbound = Outbound::new(&config(args));
+        outbound.open(CONN);
+        let (conn, group) = (CONN, GROUP);
+        assert_eq!(
+            outbound.execute(Action::Join { conn, group }),
+            Then::Nothing
+        );
+        outbound
+    }
+
+    fn broadcast(outbound: &mut Outbound, length: usize) {
+        let action = Action::Broadcast {
+            group: GROUP,
+            except: None,
+            frames: Frames::One(Frame::binary(vec![7; length])),
+        };
+        let then = outbound.execute(action);
+        assert!(matches!(then, Then::Nothing | Then::Deliver(GROUP)));
+    }
+
+    /// A socket that takes so many bytes, and then no more or breaks.
+    struct Sink {
+        taken: Vec<u8>,
+        room: usize,
+        then: io::ErrorKind,
+    }
+
+    impl Sink {
+        fn of(room: usize, then: io::ErrorKind) -> Self {
+            let taken = Vec::new();
+            Self { taken, room, then }
+        }
+    }
+
+    impl Outlet for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(self.room - self.taken.len());
+            if count == 0 {
+                return Err(self.then.into());
+            }
+            self.taken.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn write(outbound: &mut Outbound, sink: &mut Sink) -> (Written, Vec<Event>) {
+        let mut events = Vec::new();
+        let written = outbound.write(CONN, sink, |event| events.push(event));
+        (written, events)
+    }
+
+    /// L3.3: only who is behind when its socket is full is overrun, and what was begun is finished.
+    #[test]
+    fn a_full_socket_and_what_waits_behind_it() {
+        let full = io::ErrorKind::WouldBlock;
+        let mut outbound = outbound(&["--outbox", "64KiB", "--max-message", "64KiB"]);
+        broadcast(&mut outbound, 100);
+        assert_eq!(outbound.grown(), [GROUP]);
+        assert_eq!(outbound.members(GROUP), [CONN]);
+        let mut sink = Sink::of(50, full);
+        assert_eq!(write(&mut outbound, &mut sink), (Written::Blocked, vec![]));
+        outbound.delivered(GROUP);
+        for _ in 0..3 {
+            broadcast(&mut outbound, 30_000);
+        }
+        let mut events = Vec::new();
+        outbound.blocked(CONN, |event| events.push(event));
+        assert_eq!(events, [Event::Overrun { conn: CONN }]);
+        let conn = CONN;
+        assert_eq!(outbound.execute(Action::Discard { conn }), Then::Nothing);
+        assert_eq!(outbound.touched(), [CONN]);
+        let mut rest = Sink::of(1 << 20, full);
+        let drained = vec![Event::Drained { conn }];
+        assert_eq!(
+            write(&mut outbound, &mut rest),
+            (Written::Everything, drained)
+        );
+        // A header of two bytes, and 100 bytes.
+        assert_eq!(sink.taken.len() + rest.taken.len(), 102);
+        let mut broken = Sink::of(0, io::ErrorKind::BrokenPipe);
+        assert_eq!(outbound.execute(Action::Ping { conn }), Then::Nothing);
+        assert_eq!(write(&mut outbound, &mut broken).0, Written::Broken);
+    }
+
+    /// X1.7: who is closed has its time; who is gone by then is not looked for.
+    #[test]
+    fn closing_takes_its_time_at_most() {
+        let mut outbound = outbound(&[]);
+        let (conn, why) = (CONN, Closing::Answer);
+        let before = Instant::now();
+        assert_eq!(
+            outbound.execute(Action::Close { conn, why }),
+            Then::Closing(CONN)
+        );
+        let mut sink = Sink::of(1 << 10, io::ErrorKind::WouldBlock);
+        assert_eq!(write(&mut outbound, &mut sink), (Written::Closed, vec![]));
+        assert_eq!(sink.taken[0], 0x88);
+        let there = |conn| conn == CONN;
+        let Err(Some(end)) = outbound.overdue(before, there) else {
+            panic!("it is not");
+        };
+        assert!(end >= before + LINGER);
+        assert_eq!(outbound.overdue(end, there), Ok(CONN));
+        assert_eq!(outbound.overdue(end, there), Err(None));
+        let _ = outbound.execute(Action::Close { conn, why });
+        assert_eq!(outbound.overdue(before, |_| false), Err(None));
+    }
+
+    /// H2.2, F1.1: how large the next messages may be.
+    #[test]
+    fn what_may_come_after_the_header() {
+        let mut outbound = outbound(&["--max-message", "4KiB"]);
+        for (link, most) in [(false, 4096), (true, LINK_HEADER_MAX)] {
+            let then = outbound.execute(Action::Resume { conn: CONN, link });
+            assert_eq!(then, Then::Resume(CONN, most));
+        }
+    }
+
+    /// M4.6, L3.10: threads share a budget, and each has room for what the clauses allow.
+    #[test]
+    fn budgets() {
+        for (threads, messages) in [("1", 4), ("2", 2), ("3", 2), ("64", 2)] {
+            let config = config(&["--max-message", "1MiB", "--threads", threads]);
+            assert_eq!(budget(&config), messages << 20);
+        }
+    }
+}

@@ -53,3 +53,40 @@ pub const REPORT: Duration = Duration::from_secs(60 * 60);
 
 /// The longest request head that is read.
 const HEAD_MAX: usize = 4 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metrics() -> String {
+        "mles_up 1\n".to_owned()
+    }
+
+    #[test]
+    fn a_request_is_answered_once_and_no_long_one_is_read() {
+        let mut scrape = Scrape::default();
+        let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+        let (first, last) = request.split_at(10);
+        assert_eq!(scrape.take_in(first, metrics), None);
+        assert_eq!(scrape.room(), HEAD_MAX - first.len());
+        let answer = scrape.take_in(last, metrics).unwrap();
+        assert!(answer.ends_with(b"mles_up 1\n"));
+        let mut scrape = Scrape::default();
+        let upgrade = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        let answer = scrape.take_in(upgrade, metrics).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 404 "));
+        let mut scrape = Scrape::default();
+        assert_eq!(scrape.take_in(b"GET", metrics), None);
+        assert_eq!(
+            scrape.take_in(b"", metrics),
+            Some(Vec::new()),
+            "it has ended"
+        );
+        let mut scrape = Scrape::default();
+        let endless = format!("GET /{}", "a".repeat(HEAD_MAX));
+        assert_eq!(
+            scrape.take_in(endless.as_bytes(), metrics),
+            Some(Vec::new())
+        );
+    }
+}

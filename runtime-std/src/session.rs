@@ -33,7 +33,16 @@ struct State {
     broken: bool,
 }
 
+impl State {
+    /// The close frame goes out in this turn, unless the socket is full: whoever has said all there is to say, and ended
+    /// its half of the connection, is to get it, too.
+    fn is_about_to_close(&self) -> bool {
+        self.inbound.phase() == Phase::Closing && !self.close_sent && !self.blocked
+    }
+}
+
 /// What a session's thread does next.
+#[cfg_attr(test, derive(Debug, PartialEq))]
 enum Next {
     /// To read from the socket.
     Read,
@@ -113,7 +122,7 @@ impl Session {
             if state.inbound.read_rest(seen, |event| events.push(event)) {
                 continue;
             }
-            if room == 0 {
+            if room == 0 || state.is_about_to_close() {
                 break Next::Wait;
             }
             if state.shut && arrived.left > 0 {
@@ -140,6 +149,8 @@ impl Session {
             let taken = state.transport.take_in(&mut rest);
             arrived.left = rest.len();
             if taken.is_err() {
+                // What was wrong is told, as far as it can be.
+                let _ = state.transport.send();
                 break Next::End;
             }
         };
@@ -172,8 +183,8 @@ impl Session {
 
     fn wait_for_change(&self) {
         let waits = |state: &mut State| {
-            let inbound = &state.inbound;
-            inbound.room(1) == 0 && inbound.phase() != Phase::Ended && !state.broken
+            let nothing = state.inbound.room(1) == 0 || state.is_about_to_close();
+            nothing && state.inbound.phase() != Phase::Ended && !state.broken
         };
         let waited = self.changed.wait_while(self.lock(), waits);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
@@ -262,7 +273,11 @@ impl Session {
             }
         }
         blocked |= self.say_goodbye(&mut state);
+        let closing = state.inbound.phase() == Phase::Closing;
         drop(state);
+        if closing {
+            self.changed.notify_one();
+        }
         if blocked {
             self.write_when_there_is_room(inbox);
         }
@@ -318,6 +333,8 @@ impl Drop for Leaving {
     fn drop(&mut self) {
         let Self(session, inbox) = self;
         session.lost(inbox);
+        // A thread may wait until its socket takes more, which who does not read puts off for ever.
+        session.wake();
         inbox.put_gone(session.conn);
     }
 }
@@ -364,3 +381,6 @@ const CIPHERTEXT: usize = 4 * 1024;
 
 /// Plaintext that is understood at once.
 const PLAINTEXT: usize = 4 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use mles_sansio::{ConnId, Ending, Event};
 use runtime_common::inbound::{Inbound, Phase};
 use runtime_common::outbound::{Outbound, Written};
 
-use crate::inbox::{Inbox, News};
+use crate::inbox::{Inbox, News, Share};
 use crate::socket::wait_for_room;
 use crate::thread::{self, SESSION, WAITER};
 use crate::transport::Transport;
@@ -93,7 +93,7 @@ impl Session {
     fn live(self: &Arc<Self>, inbox: &Arc<Inbox>) {
         let mut arrived = Arrived::default();
         loop {
-            inbox.wait_for_room();
+            inbox.wait_for_room(&mut arrived.share);
             match self.read(&mut arrived, inbox) {
                 Next::Read => match arrived.fill(&self.socket) {
                     Ok(1..) => {}
@@ -163,7 +163,7 @@ impl Session {
         news.writes = state.transport.wants_write() && !state.blocked;
         news.buffered = state.inbound.buffered();
         // Under the lock, for the node's thread may read on where this one has stopped.
-        inbox.put(self.conn, &mut news);
+        arrived.share.cost += inbox.put(self.conn, &mut news);
         if blocked { Next::Waiter } else { next }
     }
 
@@ -346,6 +346,8 @@ struct Arrived {
     end: usize,
     /// How much of it, up to there, was not taken in yet.
     left: usize,
+    /// What was made of it.
+    share: Share,
 }
 
 impl Arrived {
@@ -372,6 +374,7 @@ impl Default for Arrived {
             buffer: [0; CIPHERTEXT],
             end: 0,
             left: 0,
+            share: Share::default(),
         }
     }
 }

@@ -231,6 +231,12 @@ impl Inbox {
         }
     }
 
+    /// How many times the node has looked.
+    #[cfg(test)]
+    pub(crate) fn turn(&self) -> u64 {
+        self.lock().turn
+    }
+
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mles_sansio::{Action, ConnId, Event, GroupId, Node};
 use runtime_common::clock::Clock;
@@ -42,14 +42,19 @@ impl Turns {
             let lingering = self.drop_lingering();
             let next = self.node.next_timeout().map(|(at, _)| self.clock.at(at));
             let next = [next, lingering].into_iter().flatten().min();
-            let next = match self.reports.is_empty() {
-                true => next,
-                false => Some(Instant::now()),
+            let stopping = self.door.stopping.load(Ordering::Relaxed);
+            let idle = count == 0 && self.reports.is_empty() && stopping;
+            // Who was let in, and is told so at this moment, is a session in the next.
+            let over = idle && self.door.sessions() == 0;
+            let next = match idle {
+                _ if over || !self.reports.is_empty() => Some(Instant::now()),
+                true => Some(Instant::now() + MOMENT),
+                false => next,
             };
-            if count == 0 && self.reports.is_empty() && self.door.stopping.load(Ordering::Relaxed) {
+            self.inbox.take(&mut letters, next);
+            if over && letters.is_empty() {
                 return;
             }
-            self.inbox.take(&mut letters, next);
             count += letters.arrivals.len();
             count -= letters.gone.len();
             self.turn(&mut letters, dial);
@@ -195,3 +200,9 @@ fn session(sessions: &[Option<Arc<Session>>], conn: ConnId) -> Option<&Arc<Sessi
     let session = sessions.get(slot(conn))?.as_ref();
     session.filter(|session| session.conn == conn)
 }
+
+/// The time between two looks whether who is let in while the server stops is a session.
+const MOMENT: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests;

@@ -81,9 +81,9 @@ impl Inbound {
     /// How many bytes of plaintext may be read now; at most `most`.
     pub fn room(&self, most: usize) -> usize {
         let room = match self.phase {
+            Phase::First | Phase::Open if self.finished => 0, // The node's answer is on its way.
             Phase::First => FIRST_MAX.saturating_sub(self.reader.buffered()),
             Phase::Waiting => FIRST_MAX.saturating_sub(self.rest.len()),
-            Phase::Open if self.finished => 0, // The node's answer is on its way.
             Phase::Open => most,
             // What comes from a client at fault is not understood any more, but taken for a while:
             // a socket closed over unread bytes may take the close frame back.

@@ -17,17 +17,29 @@ pub(crate) struct Inbox {
     filled: Condvar,
     /// There is room again for what was read.
     emptied: Condvar,
+    /// The node has looked: everybody has a new share.
+    taken: Condvar,
 }
 
 struct Shared {
     letters: Letters,
     /// What was read since the node last looked: bytes, and what its events cost.
     cost: usize,
+    /// How many times it has looked.
+    turn: u64,
     unfinished: Unfinished,
     /// Slots of connections that are gone, and how many there are.
     free: Vec<u32>,
     slots: u32,
     generation: u32,
+}
+
+impl Shared {
+    /// Whether the node is to look. What is read of sessions that are being closed are bytes and nothing else: they take
+    /// room, too, for which others wait.
+    fn is_filled(&self) -> bool {
+        !self.letters.is_empty() || self.cost > SHARE
+    }
 }
 
 /// What has come in for one turn.
@@ -57,6 +69,13 @@ impl Letters {
     }
 }
 
+/// What a session has read since the node last looked.
+#[derive(Default)]
+pub(crate) struct Share {
+    pub(crate) cost: usize,
+    turn: u64,
+}
+
 /// What one read of a session has brought.
 #[derive(Default)]
 pub(crate) struct News {
@@ -77,6 +96,7 @@ impl Inbox {
             shared: Mutex::new(Shared {
                 letters: Letters::default(),
                 cost: 0,
+                turn: 0,
                 unfinished: Unfinished::new(unfinished_max),
                 free: Vec::new(),
                 slots: 0,
@@ -84,6 +104,7 @@ impl Inbox {
             }),
             filled: Condvar::new(),
             emptied: Condvar::new(),
+            taken: Condvar::new(),
         }
     }
 
@@ -110,23 +131,29 @@ impl Inbox {
         session
     }
 
-    /// Waits while the node is behind with what was read.
-    pub(crate) fn wait_for_room(&self) {
-        let waited = self
-            .emptied
-            .wait_while(self.lock(), |shared| shared.cost > READ_MAX);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    /// Waits while the node is behind with what was read, of this session or of all.
+    pub(crate) fn wait_for_room(&self, share: &mut Share) {
+        let used_up = |shared: &mut Shared| share.turn == shared.turn && share.cost > SHARE;
+        let waited = self.taken.wait_while(self.lock(), used_up);
+        let shared = waited.unwrap_or_else(PoisonError::into_inner);
+        let too_much = |shared: &mut Shared| shared.cost > READ_MAX;
+        let waited = self.emptied.wait_while(shared, too_much);
+        let turn = waited.unwrap_or_else(PoisonError::into_inner).turn;
+        if share.turn != turn {
+            *share = Share { turn, cost: 0 };
+        }
     }
 
-    /// Hands over what a read has brought.
-    pub(crate) fn put(&self, conn: ConnId, news: &mut News) {
+    /// Hands over what a read has brought. Says what that costs.
+    pub(crate) fn put(&self, conn: ConnId, news: &mut News) -> usize {
         let seen = std::mem::take(&mut news.seen);
         let mut shared = self.lock();
         let shared = &mut *shared;
         let given_up = shared.unfinished.hold(conn, news.buffered, seen.message);
         let heard = news.heard;
         let count = news.events.len() + usize::from(heard) + given_up.len();
-        shared.cost += news.bytes + count * EVENT;
+        let cost = news.bytes + count * EVENT;
+        shared.cost += cost;
         let letters = &mut shared.letters;
         letters.batch.events.append(&mut news.events);
         letters.batch.add(conn, &seen, heard);
@@ -138,13 +165,14 @@ impl Inbox {
         if news.writes {
             letters.touched.push(conn);
         }
-        if !letters.is_empty() {
+        if shared.is_filled() {
             self.filled.notify_one();
         }
         if shared.cost <= READ_MAX {
             // One after the other, so that what all of them read is not much more than there is room for.
             self.emptied.notify_one();
         }
+        cost
     }
 
     /// Hands over one event.
@@ -178,7 +206,7 @@ impl Inbox {
     pub(crate) fn take(&self, letters: &mut Letters, until: Option<Instant>) {
         debug_assert!(letters.is_empty(), "what it has is not lost");
         let mut shared = self.lock();
-        while shared.letters.is_empty() {
+        while !shared.is_filled() {
             shared = match until.map(|until| until.saturating_duration_since(Instant::now())) {
                 None => {
                     let waited = self.filled.wait(shared);
@@ -192,12 +220,30 @@ impl Inbox {
             };
         }
         std::mem::swap(letters, &mut shared.letters);
-        if std::mem::take(&mut shared.cost) > READ_MAX {
+        shared.turn += 1;
+        let cost = std::mem::take(&mut shared.cost);
+        if cost > SHARE {
+            // Those that wait for it have read that much each: they are few.
+            self.taken.notify_all();
+        }
+        if cost > READ_MAX {
             self.emptied.notify_one();
         }
+    }
+
+    /// How many times the node has looked.
+    #[cfg(test)]
+    pub(crate) fn turn(&self) -> u64 {
+        self.lock().turn
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// What is read from one session before it is another's turn.
+const SHARE: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;

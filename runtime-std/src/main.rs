@@ -11,6 +11,8 @@ mod monitor;
 mod server;
 mod session;
 mod socket;
+#[cfg(test)]
+mod testing;
 mod thread;
 mod transport;
 mod turn;

@@ -43,9 +43,8 @@ struct Server {
 ///
 /// One line that says what to do, before anything is served.
 pub(crate) fn run(mut config: Config) -> Result<(), String> {
-    // They would otherwise end the process, and what follows takes its time.
-    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]);
-    let signals = signals.map_err(|error| format!("cannot listen for signals: {error}"))?;
+    // It would otherwise end the process, and what follows takes its time; the others may do so.
+    let signals = Signals::new([SIGUSR1]).map_err(no_signals)?;
     // Each connection has a thread; what is for a number of threads is for the node's.
     config.threads = Some(1);
     let ready = Ready::new(config)?;
@@ -88,6 +87,9 @@ impl Server {
             meter,
             listening,
         };
+        for signal in [SIGTERM, SIGINT, SIGHUP] {
+            signals.add_signal(signal).map_err(no_signals)?;
+        }
         service("signals", move || stopping.listen(signals, &hang_up, &wish))?;
         if let Some(event) = ready.others.first() {
             self.inbox.report(event);
@@ -134,6 +136,10 @@ impl Server {
 
     /// Takes a connection in, if it may, on a thread of its own.
     fn admit(self: &Arc<Self>, stream: TcpStream, address: IpAddr) -> io::Result<()> {
+        listening::prepare(SockRef::from(&stream));
+        let stream = Arc::new(stream);
+        // Another thread that accepts finds this one here if it has to give way.
+        let mut coming = self.coming();
         let (ticket, evicted) = match self.door.admit(address) {
             Ok(admitted) => admitted,
             Err(refused) => {
@@ -141,12 +147,13 @@ impl Server {
                 return Ok(());
             }
         };
-        if let Some(evicted) = evicted {
-            self.give_up(evicted);
+        coming.insert(ticket.id, stream.clone());
+        if let Some(evicted) = evicted.and_then(|evicted| coming.remove(&evicted)) {
+            // Its thread finds its socket closed.
+            let _ = evicted.shutdown(Shutdown::Both);
+            tracing::debug!("an unfinished connection gave way to a new one");
         }
-        listening::prepare(SockRef::from(&stream));
-        let stream = Arc::new(stream);
-        self.coming().insert(ticket.id, stream.clone());
+        drop(coming);
         let gone = Gone(self.clone(), ticket.id);
         let server = self.clone();
         let body = move || server.serve(stream, ticket, gone);
@@ -175,15 +182,6 @@ impl Server {
         gate
     }
 
-    /// Gives up a connection that is no session yet: its thread finds its socket closed.
-    fn give_up(&self, id: u64) {
-        let socket = self.coming().remove(&id);
-        if let Some(socket) = socket {
-            let _ = socket.shutdown(Shutdown::Both);
-            tracing::debug!("an unfinished connection gave way to a new one");
-        }
-    }
-
     fn coming(&self) -> MutexGuard<'_, HashMap<u64, Arc<TcpStream>>> {
         self.coming.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -209,6 +207,10 @@ fn service(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Strin
 
 fn no_thread(error: io::Error) -> String {
     format!("cannot start a thread: {error}")
+}
+
+fn no_signals(error: io::Error) -> String {
+    format!("cannot listen for signals: {error}")
 }
 
 /// Who does not look any more needs no request.

@@ -8,7 +8,7 @@ use mles_sansio::{ConnId, Ending, Event};
 use runtime_common::inbound::{Inbound, Phase};
 use runtime_common::outbound::{Outbound, Written};
 
-use crate::inbox::{Inbox, News};
+use crate::inbox::{Inbox, News, Share};
 use crate::socket::wait_for_room;
 use crate::thread::{self, SESSION, WAITER};
 use crate::transport::Transport;
@@ -33,7 +33,16 @@ struct State {
     broken: bool,
 }
 
+impl State {
+    /// The close frame goes out in this turn, unless the socket is full: whoever has said all there is to say, and ended
+    /// its half of the connection, is to get it, too.
+    fn is_about_to_close(&self) -> bool {
+        self.inbound.phase() == Phase::Closing && !self.close_sent && !self.blocked
+    }
+}
+
 /// What a session's thread does next.
+#[cfg_attr(test, derive(Debug, PartialEq))]
 enum Next {
     /// To read from the socket.
     Read,
@@ -87,7 +96,7 @@ impl Session {
     fn live(self: &Arc<Self>, inbox: &Arc<Inbox>) {
         let mut arrived = Arrived::default();
         loop {
-            inbox.wait_for_room();
+            inbox.wait_for_room(&mut arrived.share);
             match self.read(&mut arrived, inbox) {
                 Next::Read => match arrived.fill(&self.socket) {
                     Ok(1..) => {}
@@ -116,7 +125,7 @@ impl Session {
             if state.inbound.read_rest(seen, |event| events.push(event)) {
                 continue;
             }
-            if room == 0 {
+            if room == 0 || state.is_about_to_close() {
                 break Next::Wait;
             }
             if state.shut && arrived.left > 0 {
@@ -143,6 +152,8 @@ impl Session {
             let taken = state.transport.take_in(&mut rest);
             arrived.left = rest.len();
             if taken.is_err() {
+                // What was wrong is told, as far as it can be.
+                let _ = state.transport.send();
                 break Next::End;
             }
         };
@@ -155,7 +166,7 @@ impl Session {
         news.writes = state.transport.wants_write() && !state.blocked;
         news.buffered = state.inbound.buffered();
         // Under the lock, for the node's thread may read on where this one has stopped.
-        inbox.put(self.conn, &mut news);
+        arrived.share.cost += inbox.put(self.conn, &mut news);
         if blocked { Next::Waiter } else { next }
     }
 
@@ -175,8 +186,8 @@ impl Session {
 
     fn wait_for_change(&self) {
         let waits = |state: &mut State| {
-            let inbound = &state.inbound;
-            inbound.room(1) == 0 && inbound.phase() != Phase::Ended && !state.broken
+            let nothing = state.inbound.room(1) == 0 || state.is_about_to_close();
+            nothing && state.inbound.phase() != Phase::Ended && !state.broken
         };
         let waited = self.changed.wait_while(self.lock(), waits);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
@@ -265,7 +276,11 @@ impl Session {
             }
         }
         blocked |= self.say_goodbye(&mut state);
+        let closing = state.inbound.phase() == Phase::Closing;
         drop(state);
+        if closing {
+            self.changed.notify_one();
+        }
         if blocked {
             self.write_when_there_is_room(inbox);
         }
@@ -321,6 +336,8 @@ impl Drop for Leaving {
     fn drop(&mut self) {
         let Self(session, inbox) = self;
         session.lost(inbox);
+        // A thread may wait until its socket takes more, which who does not read puts off for ever.
+        session.wake();
         inbox.put_gone(session.conn);
     }
 }
@@ -332,6 +349,8 @@ struct Arrived {
     end: usize,
     /// How much of it, up to there, was not taken in yet.
     left: usize,
+    /// What was made of it.
+    share: Share,
 }
 
 impl Arrived {
@@ -358,6 +377,7 @@ impl Default for Arrived {
             buffer: [0; CIPHERTEXT],
             end: 0,
             left: 0,
+            share: Share::default(),
         }
     }
 }
@@ -367,3 +387,6 @@ const CIPHERTEXT: usize = 4 * 1024;
 
 /// Plaintext that is understood at once.
 const PLAINTEXT: usize = 4 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -83,7 +83,7 @@ impl Transport {
     }
 
     /// Hands to the socket what TLS has for it.
-    fn send(&mut self) -> io::Result<()> {
+    pub(crate) fn send(&mut self) -> io::Result<()> {
         while self.tls.wants_write() {
             if self.tls.write_tls(&mut Unwaiting(&self.socket))? == 0 {
                 return Err(io::ErrorKind::WriteZero.into());

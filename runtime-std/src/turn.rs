@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mles_sansio::{Action, ConnId, Event, GroupId, Node};
 use runtime_common::clock::Clock;
@@ -63,12 +63,19 @@ impl Turns {
         loop {
             let lingering = self.drop_lingering();
             let next = self.node.next_timeout().map(|(at, _)| self.clock.at(at));
-            let reports = (!self.reports.is_empty()).then(Instant::now);
-            let next = [next, lingering, reports].into_iter().flatten().min();
-            if count == 0 && self.reports.is_empty() && self.door.stopping.load(Ordering::Relaxed) {
-                return;
+            let at_once = (!self.reports.is_empty()).then(Instant::now);
+            let mut next = [next, lingering, at_once].into_iter().flatten().min();
+            // Who was let in, and is told so at this moment, is a session in the next.
+            let idle = count == 0 && self.reports.is_empty();
+            let stops = idle && self.door.stopping.load(Ordering::Relaxed);
+            let over = stops && self.door.sessions() == 0;
+            if stops {
+                next = Some(Instant::now() + if over { Duration::ZERO } else { MOMENT });
             }
             self.inbox.take(&mut letters, next);
+            if over && letters.is_empty() {
+                return;
+            }
             count += letters.arrivals.len();
             count -= letters.gone.len();
             self.turn(&mut letters, dial);
@@ -214,3 +221,9 @@ fn session(sessions: &[Option<Arc<Session>>], conn: ConnId) -> Option<&Arc<Sessi
     let session = sessions.get(slot(conn))?.as_ref();
     session.filter(|session| session.conn == conn)
 }
+
+/// The time between two looks whether who is let in while the server stops is a session.
+const MOMENT: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! How sessions end, and how fast the next one gets in.
 
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use black_box::wire::{CLOSE, close};
@@ -7,6 +8,7 @@ use black_box::{Binary, Client, Message, Server, header, suite};
 
 suite! {
     a_close_frame_is_answered,
+    a_close_frame_and_the_end_of_the_stream,
     the_end_without_a_word,
     a_client_that_never_closes_is_dropped,
     reconnecting_after_the_reply,
@@ -31,6 +33,22 @@ fn a_close_frame_is_answered(binary: &Binary) {
         let mut opened = server.open();
         opened.send_frame(CLOSE, &payload);
         opened.expect_close(1000);
+    }
+}
+
+/// X1.4: whoever says that nothing else will come may still read.
+fn a_close_frame_and_the_end_of_the_stream(binary: &Binary) {
+    let server = Server::start(binary, &[], &[]);
+    for number in 0..100 {
+        for mut client in [
+            server.join("alice", &format!("half {number}")),
+            server.open(),
+        ] {
+            client.send_frame(CLOSE, &close(1000, ""));
+            let ended = client.stream().sock.shutdown(Shutdown::Write);
+            ended.expect("it is open");
+            assert_eq!(client.recv_close().0, 1000);
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use black_box::{fingerprint, pairs, peer_url};
 
 suite! {
     sessions_come_and_go,
+    full_sockets,
     connections_that_never_become_sessions,
     displaced_connections,
     metrics_are_asked_for,
@@ -115,6 +116,31 @@ fn sessions_come_and_go(binary: &Binary) {
         server.wait_for_number("sessions", 0, way);
     }
     server.assert_serves();
+}
+
+/// X1.15: whoever reads nothing and ends its half of the connection is gone, however much waits for it, and so is its
+/// socket.
+fn full_sockets(binary: &Binary) {
+    let server = Server::start(binary, &[], &[]);
+    let before = server.threads();
+    let mut publisher = server.join("publisher", "full");
+    let mut members: Vec<_> = (0..10)
+        .map(|number: u32| {
+            let mut client = Client::open(server.narrow_tls());
+            client.join(&number.to_string(), "full");
+            client
+        })
+        .collect();
+    // The kernel does not take so much for a socket that nobody reads from.
+    publisher.send(Message::binary(vec![0; 16 << 20]));
+    publisher.settle();
+    for member in &mut members {
+        let socket = &member.stream().sock;
+        socket.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+    drop(publisher.leave());
+    server.wait_for_threads(before, "full");
+    drop(members);
 }
 
 /// The code of the close frame that comes at last.

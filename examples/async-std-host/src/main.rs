@@ -60,7 +60,7 @@ fn run(mut config: Config) -> Result<(), String> {
         let listeners = std::mem::take(&mut ready.bound.listeners).into_iter();
         let accepting = listeners.map(|listener| spawn_local(host.clone().accept(listener)));
         let accepting = accepting.collect();
-        ready.announce()?;
+        life::announce(&ready.announcement())?;
         spawn_local(stop(host.clone(), ready.meter.clone(), signals, accepting));
         let (mut node, meter, others) = (ready.node, ready.meter, ready.others);
         // A task like the connections', so that it has its turn among them.

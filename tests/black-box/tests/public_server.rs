@@ -3,12 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use std::fs;
+use std::io;
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use black_box::{
-    Binary, Client, Launch, Message, Signal, TempDir, header, suite, tls, unused_port,
+    Binary, Client, Launch, Message, Signal, TempDir, Tls, header, suite, tls, unused_port,
 };
 
 suite! {
@@ -64,12 +65,20 @@ impl Public {
             .spawn()
             .unwrap();
         let since = Instant::now();
-        while TcpStream::connect(("localhost", port)).is_err() {
+        // It listens before it has its certificate, and resets who comes too early.
+        while Self::connect(port).is_err() {
             assert!(child.try_wait().unwrap().is_none(), "it has ended");
             assert!(since.elapsed() < PATIENCE, "it does not listen");
             std::thread::sleep(Duration::from_millis(20)); // It says nothing when it does.
         }
         child
+    }
+
+    fn connect(port: u16) -> io::Result<Tls> {
+        let tcp = TcpStream::connect(("localhost", port))?;
+        tcp.set_read_timeout(Some(PATIENCE))?;
+        let config = tls::config_of(rustls::ALL_VERSIONS, &["http/1.1"]);
+        tls::connect(tcp, &config.into())
     }
 
     fn end(&mut self) {
@@ -85,13 +94,7 @@ impl Public {
 
     /// A client of its own. Nothing tells when the join is done; no ping is sent, for it would reach everybody.
     fn join(&self, uid: &str, channel: &str) -> Client {
-        let tcp = TcpStream::connect(("localhost", self.port)).unwrap();
-        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
-        let stream = tls::connect(
-            tcp,
-            &tls::config_of(rustls::ALL_VERSIONS, &["http/1.1"]).into(),
-        );
-        let mut client = Client::open(stream.unwrap());
+        let mut client = Client::open(Self::connect(self.port).unwrap());
         client.send(header(uid, channel));
         client
     }

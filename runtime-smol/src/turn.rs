@@ -139,10 +139,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, A> Threads<'a, S, A> {
                 }
                 if let Action::Notice(notice) = action {
                     (self.aside)(Aside::Notice(notice));
-                } else if let Action::Dial { peer } = action {
-                    (self.aside)(Aside::Dial(Whom::Peer(peer)));
-                } else if let Action::DialBridge { bridge, dial } = action {
-                    (self.aside)(Aside::Dial(Whom::Bridge(bridge, dial)));
+                } else if let Some(whom) = Whom::of(&action) {
+                    (self.aside)(Aside::Dial(whom));
                 } else if self.others.is_empty() {
                     self.io.execute(action);
                 } else {

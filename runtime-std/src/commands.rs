@@ -2,11 +2,9 @@
 //!
 //! Each has a thread for each thing that it waits for, and one that hears of them all.
 
-use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread;
 use std::time::Instant;
 
 use runtime_common::client::Event;
@@ -15,6 +13,8 @@ use runtime_common::programs::{self, LEAVE};
 use runtime_std::client::Client;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+
+use crate::thread;
 
 mod input;
 mod publish;
@@ -122,9 +122,10 @@ impl Happenings {
 
 /// A thread that ends with the program.
 fn spawn(run: impl FnOnce() + Send + 'static) -> Result<(), String> {
-    let spawned = thread::Builder::new().stack_size(STACK).spawn(run);
-    let failed = |error: io::Error| format!("the system gives no thread: {error}");
-    spawned.map(|_| ()).map_err(failed)
+    let failed = |error| format!("the system gives no thread: {error}");
+    thread::spawn("program", STACK, run)
+        .map(drop)
+        .map_err(failed)
 }
 
 /// Bytes for a thread that waits for something and passes it on.

@@ -19,8 +19,8 @@ use crate::session::Session;
 use crate::thread::{self, CONNECTION};
 use crate::transport::Transport;
 
-/// Has a thread open a connection, and start a session on it, or tell the node that there is none. Nobody is told anything when the
-/// server stops.
+/// Has a thread open a connection, and start a session on it, or tell the node that there is none. Nobody is told
+/// anything when the server stops.
 pub(crate) fn spawn(inbox: &Arc<Inbox>, others: &Arc<Others>, door: &Arc<Door>, whom: Whom) {
     let (inner, servers, stopping) = (inbox.clone(), others.clone(), door.clone());
     let body = move || {

@@ -145,18 +145,18 @@ impl Inbox {
     }
 
     /// Hands over what a read has brought. Says what that costs.
-    pub(crate) fn put(&self, conn: ConnId, news: &mut News) -> usize {
-        let seen = std::mem::take(&mut news.seen);
+    pub(crate) fn put(&self, conn: ConnId, mut news: News) -> usize {
         let mut shared = self.lock();
         let shared = &mut *shared;
-        let given_up = shared.unfinished.hold(conn, news.buffered, seen.message);
-        let heard = news.heard;
-        let count = news.events.len() + usize::from(heard) + given_up.len();
+        let given_up = shared
+            .unfinished
+            .hold(conn, news.buffered, news.seen.message);
+        let count = news.events.len() + usize::from(news.heard) + given_up.len();
         let cost = news.bytes + count * EVENT;
         shared.cost += cost;
         let letters = &mut shared.letters;
         letters.batch.events.append(&mut news.events);
-        letters.batch.add(conn, &seen, heard);
+        letters.batch.add(conn, &news.seen, news.heard);
         for conn in given_up {
             let fault = Fault::NoRoom;
             letters.batch.events.push(Event::Faulted { conn, fault });

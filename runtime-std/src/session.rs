@@ -34,6 +34,11 @@ struct State {
 }
 
 impl State {
+    /// The connection is dropped, or is about to be.
+    fn has_ended(&self) -> bool {
+        self.broken || self.inbound.phase() == Phase::Ended
+    }
+
     /// The close frame goes out in this turn, unless the socket is full: whoever has said all there is to say, and ended
     /// its half of the connection, is to get it, too.
     fn is_about_to_close(&self) -> bool {
@@ -118,7 +123,7 @@ impl Session {
         let state = &mut *state;
         let next = loop {
             let room = state.inbound.room(plaintext.len());
-            if state.inbound.phase() == Phase::Ended || state.broken {
+            if state.has_ended() {
                 break Next::End;
             }
             let events = &mut news.events;
@@ -166,7 +171,7 @@ impl Session {
         news.writes = state.transport.wants_write() && !state.blocked;
         news.buffered = state.inbound.buffered();
         // Under the lock, for the node's thread may read on where this one has stopped.
-        arrived.share.cost += inbox.put(self.conn, &mut news);
+        arrived.share.cost += inbox.put(self.conn, news);
         if blocked { Next::Waiter } else { next }
     }
 
@@ -174,7 +179,7 @@ impl Session {
     fn lost(&self, inbox: &Inbox) {
         let mut news = News::default();
         self.tell_loss(&mut self.lock(), &mut news);
-        inbox.put(self.conn, &mut news);
+        inbox.put(self.conn, news);
     }
 
     fn tell_loss(&self, state: &mut State, news: &mut News) {
@@ -187,7 +192,7 @@ impl Session {
     fn wait_for_change(&self) {
         let waits = |state: &mut State| {
             let nothing = state.inbound.room(1) == 0 || state.is_about_to_close();
-            nothing && state.inbound.phase() != Phase::Ended && !state.broken
+            nothing && !state.has_ended()
         };
         let waited = self.changed.wait_while(self.lock(), waits);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
@@ -224,7 +229,7 @@ impl Session {
         let (events, seen) = (&mut news.events, &mut news.seen);
         if state.inbound.read_rest(seen, |event| events.push(event)) {
             news.buffered = state.inbound.buffered();
-            inbox.put(self.conn, &mut news);
+            inbox.put(self.conn, news);
         }
         self.changed.notify_one();
     }
@@ -256,7 +261,7 @@ impl Session {
         report: impl FnMut(Event),
     ) {
         let mut state = self.lock();
-        if state.inbound.phase() == Phase::Ended || state.broken {
+        if state.has_ended() {
             return;
         }
         if state.blocked {

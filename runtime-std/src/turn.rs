@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use mles_sansio::{Action, ConnId, Event, GroupId, Node};
+use mles_sansio::{Action, ConnId, Event, GroupId, Node, Now};
 use runtime_common::clock::Clock;
 use runtime_common::door::Door;
 use runtime_common::groups::{Excess, slot};
@@ -28,8 +28,9 @@ pub(crate) struct Turns {
     sessions: Vec<Option<Arc<Session>>>,
     /// What the last turn's writing has led to.
     reports: Vec<Event>,
-    /// Room for the actions of one event.
+    /// Room for the actions of one event, and for a delivery's copy of the group's members.
     actions: Vec<Action>,
+    members: Vec<ConnId>,
 }
 
 impl Turns {
@@ -52,6 +53,7 @@ impl Turns {
             sessions: Vec::new(),
             reports: Vec::new(),
             actions: Vec::new(),
+            members: Vec::new(),
         }
     }
 
@@ -91,15 +93,16 @@ impl Turns {
             }
             self.sessions[slot] = Some(session);
         }
+        let now = self.clock.now();
         for event in std::mem::take(&mut self.reports) {
-            self.handle(event, dial);
+            self.handle(now, event, dial);
         }
         for event in letters.batch.events.drain(..) {
-            self.handle(event, dial);
+            self.handle(now, event, dial);
         }
         let next = self.node.next_timeout().map(|(at, _)| self.clock.at(at));
         if next.is_some_and(|next| next <= Instant::now()) {
-            self.handle(Event::Timeout, dial);
+            self.handle(self.clock.now(), Event::Timeout, dial);
         }
         // Whoever is neither resumed nor closed by now has to wait.
         for conn in letters.batch.held.drain(..) {
@@ -128,8 +131,7 @@ impl Turns {
     }
 
     /// Takes an event through the node, and executes what comes of it.
-    fn handle(&mut self, event: Event, dial: &dyn Fn(Whom)) {
-        let now = self.clock.now();
+    fn handle(&mut self, now: Now, event: Event, dial: &dyn Fn(Whom)) {
         let mut actions = std::mem::take(&mut self.actions);
         actions.extend(self.node.handle(now, event));
         for action in actions.drain(..) {
@@ -179,19 +181,20 @@ impl Turns {
     }
 
     fn deliver_group(&mut self, group: GroupId) {
-        let members = self.outbound.members(group).to_vec();
-        for conn in members {
+        let mut members = std::mem::take(&mut self.members);
+        members.extend_from_slice(self.outbound.members(group));
+        for conn in members.drain(..) {
             self.write(conn);
         }
         self.outbound.delivered(group);
+        self.members = members;
     }
 
     fn write(&mut self, conn: ConnId) {
-        let Some(session) = self.session(conn).cloned() else {
-            return;
-        };
-        let reports = &mut self.reports;
-        session.write(&mut self.outbound, &self.inbox, |event| reports.push(event));
+        if let Some(session) = session(&self.sessions, conn) {
+            let report = |event| self.reports.push(event);
+            session.write(&mut self.outbound, &self.inbox, report);
+        }
     }
 
     /// Drops sessions that have been closing for too long; says when to look again.
@@ -207,13 +210,9 @@ impl Turns {
     }
 
     fn with(&self, conn: ConnId, act: impl FnOnce(&Session)) {
-        if let Some(session) = self.session(conn) {
+        if let Some(session) = session(&self.sessions, conn) {
             act(session);
         }
-    }
-
-    fn session(&self, conn: ConnId) -> Option<&Arc<Session>> {
-        session(&self.sessions, conn)
     }
 }
 

@@ -25,8 +25,8 @@ fn what_is_told_of_a_session_stays_in_order() {
     let conn = session.conn;
     let mut both = message(conn, "1", 1);
     both.events.append(&mut message(conn, "2", 1).events);
-    inbox.put(conn, &mut both);
-    inbox.put(conn, &mut message(conn, "3", 1));
+    inbox.put(conn, both);
+    inbox.put(conn, message(conn, "3", 1));
     inbox.put_writable(conn);
     inbox.report(Event::Overrun { conn });
     inbox.put_gone(conn);
@@ -62,11 +62,11 @@ fn the_slowest_message_gives_way() {
     let inbox = Inbox::new(100);
     let [(one, _), (other, _)] = [session(&inbox), session(&inbox)];
     let drip = |session: &Session, buffered| {
-        let mut news = News {
+        let news = News {
             buffered,
             ..News::default()
         };
-        inbox.put(session.conn, &mut news);
+        inbox.put(session.conn, news);
     };
     drip(&one, 1);
     drip(&other, 90);
@@ -89,7 +89,7 @@ fn readers(inbox: &Arc<Inbox>, shares: Vec<Share>) -> Receiver<()> {
         let (inbox, done) = (inbox.clone(), done.clone());
         thread::spawn(move || {
             inbox.wait_for_room(&mut share);
-            inbox.put(ConnId(0), &mut message(ConnId(0), "a little", 8));
+            inbox.put(ConnId(0), message(ConnId(0), "a little", 8));
             let _ = done.send(());
         });
     }
@@ -99,7 +99,7 @@ fn readers(inbox: &Arc<Inbox>, shares: Vec<Share>) -> Receiver<()> {
 #[test]
 fn whoever_reads_waits_while_there_is_too_much() {
     let inbox = Arc::new(Inbox::new(100));
-    inbox.put(ConnId(1), &mut message(ConnId(1), "much", READ_MAX));
+    inbox.put(ConnId(1), message(ConnId(1), "much", READ_MAX));
     let all = readers(&inbox, (0..8).map(|_| Share::default()).collect());
     // None comes through before the node has looked, however late they begin.
     assert_eq!(letters(&inbox).batch.events.len(), 1);
@@ -119,7 +119,7 @@ fn all_of_those_that_wait_come_through() {
         thread::spawn(move || {
             for _ in 0..READS {
                 inbox.wait_for_room(&mut Share::default());
-                inbox.put(ConnId(0), &mut message(ConnId(0), "much", READ_MAX / 4));
+                inbox.put(ConnId(0), message(ConnId(0), "much", READ_MAX / 4));
             }
         });
     }
@@ -135,11 +135,11 @@ fn all_of_those_that_wait_come_through() {
 #[test]
 fn bytes_that_are_thrown_away_block_nobody() {
     let inbox = Arc::new(Inbox::new(100));
-    let mut bytes = News {
+    let bytes = News {
         bytes: READ_MAX + 1,
         ..News::default()
     };
-    inbox.put(ConnId(1), &mut bytes);
+    inbox.put(ConnId(1), bytes);
     let all = readers(&inbox, vec![Share::default()]);
     // There is nothing for the node but that there is no room, and so no end of waiting if it does not look.
     let node = inbox.clone();
@@ -152,7 +152,7 @@ fn each_has_a_share() {
     let inbox = Arc::new(Inbox::new(100));
     let mut share = Share::default();
     inbox.wait_for_room(&mut share);
-    share.cost += inbox.put(ConnId(1), &mut message(ConnId(1), "all of it", SHARE));
+    share.cost += inbox.put(ConnId(1), message(ConnId(1), "all of it", SHARE));
     let greedy = readers(&inbox, vec![share]);
     let modest = readers(&inbox, vec![Share::default()]);
     assert_eq!(modest.recv_timeout(DEADLINE), Ok(()));

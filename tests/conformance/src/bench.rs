@@ -1,0 +1,429 @@
+//! What a case works with: connections, sessions, and a channel of its own.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ring::rand::{SecureRandom as _, SystemRandom};
+use rustls::{ClientConfig, ClientConnection};
+use serde_json::json;
+
+use crate::case::{Case, Judged, Stop};
+use crate::connection::Connection;
+use crate::session::{Message, Session};
+use crate::transcript::{Transcript, Way};
+use crate::wire::{End, Frame, Request, Response, Stream};
+use crate::{Limits, Target};
+
+/// What a case works with.
+#[derive(Debug)]
+pub struct Bench {
+    target: Arc<Target>,
+    transcript: Transcript,
+    /// The case's own channel, which nobody else is on.
+    pub channel: String,
+    markers: u32,
+    connections: Arc<()>,
+    connections_most: usize,
+}
+
+impl Bench {
+    pub(crate) fn new(target: Arc<Target>, case: &Case) -> Self {
+        Self {
+            target,
+            transcript: Transcript::new(),
+            channel: format!("conformance {} {}", case.clause_id(), random_digits()),
+            markers: 0,
+            connections: Arc::new(()),
+            connections_most: case.connections,
+        }
+    }
+
+    pub(crate) fn transcript(&self) -> &Transcript {
+        &self.transcript
+    }
+
+    /// The server.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// What it is configured to.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.target.limits
+    }
+
+    /// How long what has to happen at once may take.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.target.patience
+    }
+
+    /// Adds a line to the transcript.
+    pub fn note(&self, what: impl Into<String>) {
+        self.transcript.add("", Way::Note, what);
+    }
+
+    /// The key of the server's clients.
+    ///
+    /// # Errors
+    /// It has none: the case is skipped.
+    pub fn key(&self) -> Judged<String> {
+        let key = self.target.key.clone();
+        key.ok_or_else(|| {
+            Stop::Skip("the server has no key, or it was not given (--key-file)".into())
+        })
+    }
+
+    /// Goes on only if the server has no key.
+    ///
+    /// # Errors
+    /// It has one: the case is skipped.
+    pub fn no_key(&self) -> Judged {
+        match self.target.key {
+            None => Ok(()),
+            Some(_) => Err(Stop::Skip("the server has a key".into())),
+        }
+    }
+
+    /// The key of the server's peers, or the empty text.
+    ///
+    /// # Errors
+    /// The server takes no peers: the case is skipped.
+    pub fn peer_key(&self) -> Judged<String> {
+        let key = self.target.peer_key.clone();
+        key.ok_or_else(|| {
+            Stop::Skip(
+                "the server takes no peers, or it was not said that it does (--peer-key-file, --peering)"
+                    .into(),
+            )
+        })
+    }
+
+    /// A channel that nobody is on.
+    #[must_use]
+    pub fn another_channel(&self) -> String {
+        format!("conformance {}", random_digits())
+    }
+
+    /// The header of this uid on the case's channel.
+    #[must_use]
+    pub fn header(&self, uid: &str) -> String {
+        self.header_on(uid, &self.channel)
+    }
+
+    /// The header of this uid on this channel, with `auth` if the server has a key.
+    #[must_use]
+    pub fn header_on(&self, uid: &str, channel: &str) -> String {
+        let names = format!(r#"{{"uid":{},"channel":{}"#, json!(uid), json!(channel));
+        match &self.target.key {
+            None => format!("{names}}}"),
+            Some(_) => format!(
+                r#"{names},"auth":"{:016x}"}}"#,
+                self.target.hash(uid, channel)
+            ),
+        }
+    }
+
+    /// A TCP connection.
+    ///
+    /// # Errors
+    /// The server takes none.
+    pub fn tcp(&self, who: &str) -> Judged<Connection> {
+        let tcp = self.target.connect().map_err(Stop::Inconclusive)?;
+        self.on(who, tcp)
+    }
+
+    /// A connection over this TCP connection.
+    ///
+    /// # Errors
+    /// The case has said that it needs fewer.
+    pub fn on(&self, who: &str, tcp: TcpStream) -> Judged<Connection> {
+        if Arc::strong_count(&self.connections) > self.connections_most {
+            let message = "the case opens more connections than it said; the judge is wrong";
+            return Err(Stop::Inconclusive(message.into()));
+        }
+        Ok(Connection {
+            who: who.to_owned(),
+            stream: Stream::plain(tcp),
+            transcript: self.transcript.clone(),
+            patience: self.patience(),
+            _counted: self.connections.clone(),
+        })
+    }
+
+    /// A connection with TLS.
+    ///
+    /// # Errors
+    /// There is none, or TLS does not come about.
+    pub fn tls(&self, who: &str) -> Judged<Connection> {
+        let connection = self.tcp(who)?;
+        let shaken = self.shake(connection, self.target.tls.clone())?;
+        shaken.map_err(|end| Stop::Inconclusive(format!("TLS: {end}")))
+    }
+
+    /// TLS with this configuration on a connection, or how it ended.
+    ///
+    /// # Errors
+    /// The server's name is no name for TLS.
+    pub fn shake(
+        &self,
+        connection: Connection,
+        config: Arc<ClientConfig>,
+    ) -> Judged<Result<Connection, End>> {
+        let tls = ClientConnection::new(config, self.target.name.clone());
+        let tls = tls.map_err(|error| Stop::Inconclusive(format!("TLS: {error}")))?;
+        let mut stream = Stream::tls(connection.stream.into_tcp(), tls);
+        if let Err(end) = stream.shake(self.patience()) {
+            let what = format!("TLS handshake: {end}");
+            self.transcript.add(&connection.who, Way::Note, what);
+            return Ok(Err(end));
+        }
+        Ok(Ok(Connection {
+            stream,
+            ..connection
+        }))
+    }
+
+    /// The request that opens a session.
+    #[must_use]
+    pub fn upgrade_request(&self) -> Request {
+        Request::upgrade(&self.target.host).at(&self.target.path)
+    }
+
+    /// A request that opens none.
+    #[must_use]
+    pub fn plain_request(&self) -> Request {
+        Request::plain(&self.target.host)
+    }
+
+    /// Sends this request for an upgrade: a session and the answer, or the answer that refuses it.
+    ///
+    /// # Errors
+    /// There is no answer, or it says that the connection is upgraded and is wrong.
+    pub fn upgrade(
+        &self,
+        who: &str,
+        request: &Request,
+    ) -> Judged<Result<(Session, Response), Response>> {
+        let connection = self.tls(who)?;
+        self.upgrade_on(connection, request)
+    }
+
+    /// The same on this connection.
+    ///
+    /// # Errors
+    /// As [`Self::upgrade`].
+    pub fn upgrade_on(
+        &self,
+        mut connection: Connection,
+        request: &Request,
+    ) -> Judged<Result<(Session, Response), Response>> {
+        let response = connection.request(request)?;
+        if response.status != 101 {
+            return Ok(Err(response));
+        }
+        if let Some(why) = response.why_not_upgraded(request) {
+            return Err(Stop::fail("an upgrade as in RFC 6455", why));
+        }
+        let session = Session::new(connection, &response.body, true, &self.channel);
+        Ok(Ok((session, response)))
+    }
+
+    /// A session that has sent no header.
+    ///
+    /// # Errors
+    /// There is no session.
+    pub fn open(&self, who: &str) -> Judged<Session> {
+        match self.upgrade(who, &self.upgrade_request()) {
+            Ok(Ok((session, _))) => Ok(session),
+            Ok(Err(response)) => {
+                let text = response.text();
+                let why = format!("no upgrade: {} {}", response.status, text.trim());
+                Err(Stop::Inconclusive(why))
+            }
+            Err(stop) => Err(stop.on_the_way()),
+        }
+    }
+
+    /// A session that has sent its header on the case's channel. Whether it has joined is not known yet.
+    ///
+    /// # Errors
+    /// There is no session.
+    pub fn join(&self, uid: &str) -> Judged<Session> {
+        let mut session = self.open(uid)?;
+        session.say(&self.header(uid))?;
+        Ok(session)
+    }
+
+    /// The same on another channel.
+    ///
+    /// # Errors
+    /// There is no session.
+    pub fn join_on(&self, uid: &str, channel: &str) -> Judged<Session> {
+        let mut session = self.open(uid)?;
+        session.is_on(channel);
+        session.say(&self.header_on(uid, channel))?;
+        Ok(session)
+    }
+
+    /// The same under this name in the transcript.
+    ///
+    /// # Errors
+    /// There is no session.
+    pub fn join_as(&self, who: &str, uid: &str) -> Judged<Session> {
+        let mut session = self.open(who)?;
+        session.say(&self.header(uid))?;
+        Ok(session)
+    }
+
+    /// Two members of the case's channel, `alice` and `bob`, that have heard all that there is to hear. One message of
+    /// alice's, [`Self::HELLO`], is in the history.
+    ///
+    /// # Errors
+    /// They do not come about.
+    pub fn pair(&mut self) -> Judged<(Session, Session)> {
+        let mut alice = self.join("alice")?;
+        let mut bob = self.join("bob")?;
+        self.meet(&mut alice, &mut bob)?;
+        Ok((alice, bob))
+    }
+
+    /// What alice says before a case begins.
+    pub const HELLO: &str = "hello";
+
+    /// Waits until both of them are members: what the one says reaches the other.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn meet(&mut self, alice: &mut Session, bob: &mut Session) -> Judged {
+        // It is in bob's replay, or comes live: either way both are members then. A history that keeps nothing may have
+        // to be told again.
+        let tries = if self.limits().limit == 0 { 20 } else { 1 };
+        for left in (0..tries).rev() {
+            alice.say(Self::HELLO).map_err(Stop::on_the_way)?;
+            let patience = bob.connection().patience;
+            if left > 0 {
+                bob.connection().patience = Duration::from_millis(200);
+            }
+            let met = bob.until(Self::HELLO);
+            bob.connection().patience = patience;
+            match met {
+                Ok(_) => break,
+                Err(stop) if left == 0 => return Err(stop.on_the_way()),
+                Err(_) => {}
+            }
+        }
+        // What was announced meanwhile has reached alice before this.
+        bob.say(Self::HERE).map_err(Stop::on_the_way)?;
+        alice.until(Self::HERE).map_err(Stop::on_the_way)?;
+        Ok(())
+    }
+
+    /// What bob says before a case begins: he has heard alice.
+    pub const HERE: &str = "here";
+
+    /// What a history holds of two who have met.
+    #[must_use]
+    pub fn met() -> [Message; 2] {
+        [Message::text(Self::HELLO), Message::text(Self::HERE)]
+    }
+
+    /// A text that was not said before.
+    pub fn marker(&mut self) -> String {
+        self.markers += 1;
+        format!("marker {}", self.markers)
+    }
+
+    /// Has one session say a new text, and gives what the other hears before it: all that was accepted before it.
+    ///
+    /// # Errors
+    /// The other does not hear it.
+    pub fn fence(&mut self, from: &mut Session, to: &mut Session) -> Judged<Vec<Message>> {
+        let marker = self.marker();
+        from.say(&marker)?;
+        to.until(&marker)
+    }
+
+    /// The other hears nothing but what the one says now.
+    ///
+    /// # Errors
+    /// It hears something else, or not that.
+    pub fn nothing_but_fence(
+        &mut self,
+        from: &mut Session,
+        to: &mut Session,
+        instead: &str,
+    ) -> Judged {
+        let heard = self.fence(from, to)?;
+        match heard.is_empty() {
+            true => Ok(()),
+            false => Err(Stop::fail(
+                format!("{} does not receive {instead}", to.who()),
+                crate::session::listed(&heard),
+            )),
+        }
+    }
+
+    /// What a new session of this uid is replayed, up to a marker that `speaker` says once it is there. The session stays.
+    ///
+    /// # Errors
+    /// It does not hear the marker.
+    pub fn replay(&mut self, uid: &str, speaker: &mut Session) -> Judged<(Vec<Message>, Session)> {
+        let mut joiner = self.join(uid)?.hearing_announcements();
+        let marker = self.marker();
+        speaker.say(&marker)?;
+        // In the replay or live: it is behind all that was said before it.
+        let heard = joiner.until(&marker)?;
+        Ok((heard, joiner))
+    }
+
+    /// Sends a frame and waits until the server has closed the session with this code for it.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn refused(&self, session: &mut Session, frame: &Frame, code: u16) -> Judged {
+        session.send(frame)?;
+        session.closed(code)?;
+        Ok(())
+    }
+}
+
+/// Sixteen hexadecimal digits that nobody else has drawn.
+#[must_use]
+pub fn random_digits() -> String {
+    let mut bytes = [0; 8];
+    // Without randomness there is no TLS either.
+    let _ = SystemRandom::new().fill(&mut bytes);
+    data_encoding::HEXLOWER.encode(&bytes)
+}
+
+/// Whether something that began then has lasted as long as it has to: not less than `least`, and not longer than the
+/// server may be late.
+///
+/// # Errors
+/// It has not.
+pub fn lasted(
+    began: Instant,
+    ended: Instant,
+    time: Duration,
+    patience: Duration,
+    what: &str,
+) -> Judged {
+    let took = ended.saturating_duration_since(began);
+    // Clocks differ a little, and timers are not exact.
+    let least = time
+        .saturating_sub(time / 10)
+        .saturating_sub(Duration::from_millis(20));
+    let most = time + time / 4 + patience;
+    if took >= least && took <= most {
+        return Ok(());
+    }
+    let expected = format!("{what} after {:.1} s", time.as_secs_f32());
+    Err(Stop::fail(
+        expected,
+        format!("after {:.1} s", took.as_secs_f32()),
+    ))
+}

@@ -1,0 +1,7 @@
+//! Header (client.md, section 3).
+
+use crate::case::Case;
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![]
+}

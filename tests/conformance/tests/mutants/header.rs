@@ -1,0 +1,7 @@
+//! Header (client.md, section 3).
+
+use crate::Mutant;
+
+pub(super) fn mutants() -> Vec<Mutant> {
+    vec![]
+}

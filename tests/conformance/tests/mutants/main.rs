@@ -1,0 +1,268 @@
+//! Every case is shown to fail: against a server that is wrong in just what the case is about, a *mutant*. A mutant is a
+//! server that is right behind a proxy that is not.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "this is test code: what is not expected is a panic, and that is how it says so"
+)]
+
+mod auth;
+mod closing;
+mod header;
+mod history;
+mod join;
+mod keep_alive;
+mod leaving;
+mod messages;
+mod peering;
+mod proxy;
+mod slow;
+mod transport;
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use black_box::{Launch, PEER_KEY, STD, Server};
+use mles_conformance::report::Status;
+use mles_conformance::wire::{Frame, Opcode, Trust};
+use mles_conformance::{Case, Company, Target, Verdict, cases, run_one};
+use proxy::{Entry, Hooks, Proxy};
+
+/// A server that is wrong in one thing.
+pub(crate) struct Mutant {
+    /// The case that has to notice, or the beginning of the names of several.
+    case: &'static str,
+    /// What it does.
+    what: &'static str,
+    entry: fn() -> Entry,
+    hooks: Arc<dyn Fn() -> Hooks + Send + Sync>,
+}
+
+/// A server that does this wrong. The hooks are made for each connection.
+pub(crate) fn mutant(
+    case: &'static str,
+    what: &'static str,
+    hooks: impl Fn() -> Hooks + Send + Sync + 'static,
+) -> Mutant {
+    Mutant {
+        case,
+        what,
+        entry: Entry::default,
+        hooks: Arc::new(hooks),
+    }
+}
+
+impl Mutant {
+    /// The same, which accepts connections in this way.
+    pub(crate) fn entered(mut self, entry: fn() -> Entry) -> Self {
+        self.entry = entry;
+        self
+    }
+}
+
+/// Whether a frame is a message, or a part of one.
+pub(crate) fn is_data(frame: &Frame) -> bool {
+    !frame.opcode.is_control()
+}
+
+/// Whether a frame is a close frame.
+pub(crate) fn is_close(frame: &Frame) -> bool {
+    frame.opcode == Opcode::CLOSE
+}
+
+fn mutants() -> Vec<Mutant> {
+    [
+        transport::mutants(),
+        header::mutants(),
+        auth::mutants(),
+        join::mutants(),
+        messages::mutants(),
+        history::mutants(),
+        leaving::mutants(),
+        slow::mutants(),
+        keep_alive::mutants(),
+        closing::mutants(),
+        peering::mutants(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Servers that are right: one that everybody may join, and one that has a key and takes peers. What a case cannot judge
+/// of the first, it is tried on the second with.
+struct Right([(Server, Option<&'static str>, Option<&'static str>); 2]);
+
+/// Times are short, so that the cases that wait for them are.
+const SET: [&str; 4] = [
+    "probe-timeout=2s",
+    "header-timeout=3s",
+    "handshake-timeout=3s",
+    "ping-interval=2s",
+];
+
+const KEY: &str = "a key of the clients";
+
+impl Right {
+    fn start() -> Self {
+        let args = SET.map(|limit| format!("--{limit}"));
+        let open = Launch::new(&STD).args(&args);
+        let keyed = Launch::new(&STD)
+            .args(&args)
+            .env("MLES_KEY", KEY)
+            .env(PEER_KEY.0, PEER_KEY.1);
+        Self([
+            (open.start(), None, None),
+            (keyed.start(), Some(KEY), Some(PEER_KEY.1)),
+        ])
+    }
+
+    /// Runs a case on the server that it applies to, through this.
+    fn judge(&self, case: &Case, proxy: impl Fn(SocketAddr) -> Proxy) -> Verdict {
+        let verdicts = self.0.iter().map(|(server, key, peer_key)| {
+            let proxy = proxy(server.address());
+            let mut target =
+                Target::new(&format!("wss://{}", proxy.address), Trust::Anyone).unwrap();
+            for limit in SET {
+                target.limits.set(limit).unwrap();
+            }
+            target.key = key.map(str::to_owned);
+            target.peer_key = peer_key.map(str::to_owned);
+            target.patience = Duration::from_millis(1500);
+            run_one(&Arc::new(target), case)
+        });
+        let applies = |verdict: &Verdict| Status::of(&verdict.result) != Status::Skip;
+        let mut last = None;
+        for verdict in verdicts {
+            if applies(&verdict) {
+                return verdict;
+            }
+            last = Some(verdict);
+        }
+        last.unwrap()
+    }
+}
+
+/// What a case says of a server, as a test shows it.
+fn shown(verdict: &Verdict) -> String {
+    let lines = verdict
+        .transcript
+        .iter()
+        .map(|line| format!("    {line}\n"));
+    format!("{:?}\n{}", verdict.result, lines.collect::<String>())
+}
+
+/// Each case passes through a proxy that changes nothing: so it is the change that a mutant is noticed for.
+#[test]
+fn a_proxy_that_changes_nothing_passes() {
+    let right = Right::start();
+    let wrong = tried(
+        cases::all(),
+        |case| case,
+        |case| {
+            let verdict = right.judge(case, |server| {
+                Proxy::start(server, Entry::default(), Hooks::default)
+            });
+            match Status::of(&verdict.result) {
+                Status::Pass => None,
+                Status::Skip | Status::Inconclusive | Status::Fail => {
+                    Some(format!("{case:?}: {}", shown(&verdict)))
+                }
+            }
+        },
+    );
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Each case fails, and is not merely inconclusive, with each of its mutants.
+#[test]
+fn every_mutant_is_noticed() {
+    let right = Right::start();
+    let mut pairs = Vec::new();
+    for mutant in mutants() {
+        let mutant = Arc::new(mutant);
+        for case in cases::all() {
+            if case.is_meant_by(mutant.case) {
+                pairs.push((case, mutant.clone()));
+            }
+        }
+    }
+    let wrong = tried(
+        pairs,
+        |(case, _)| case,
+        |(case, mutant)| {
+            let verdict = right.judge(case, |server| {
+                let hooks = mutant.hooks.clone();
+                Proxy::start(server, (mutant.entry)(), move || hooks())
+            });
+            match Status::of(&verdict.result) {
+                Status::Fail => None,
+                Status::Pass | Status::Skip | Status::Inconclusive => Some(format!(
+                    "{case:?} with a server that {}: {}",
+                    mutant.what,
+                    shown(&verdict)
+                )),
+            }
+        },
+    );
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Each case has a mutant, and each mutant a case.
+#[test]
+fn every_case_has_a_mutant() {
+    let (cases, mutants) = (cases::all(), mutants());
+    let without = cases
+        .iter()
+        .filter(|case| !mutants.iter().any(|mutant| case.is_meant_by(mutant.case)));
+    let without: Vec<_> = without.collect();
+    assert!(without.is_empty(), "no mutant: {without:?}");
+    for mutant in &mutants {
+        let noticed = cases.iter().any(|case| case.is_meant_by(mutant.case));
+        assert!(noticed, "no case: {}", mutant.case);
+    }
+}
+
+/// No two cases have one name, and each is about a clause.
+#[test]
+fn cases_have_names_of_their_own() {
+    let mut names = HashSet::new();
+    for case in cases::all() {
+        assert!(!case.clause().id.is_empty());
+        assert!(names.insert(case.name.clone()), "{case:?} twice");
+    }
+}
+
+/// Tries all of them, several at a time if their cases do not mind, and gives what came of it.
+fn tried<T: Sync>(
+    all: Vec<T>,
+    case: impl Fn(&T) -> &Case,
+    work: impl Fn(&T) -> Option<String> + Sync,
+) -> Vec<String> {
+    const AT_A_TIME: usize = 12;
+    let (crowd, others): (Vec<_>, Vec<_>) = all
+        .into_iter()
+        .partition(|one| case(one).company == Company::Any);
+    let next = Mutex::new(crowd.iter());
+    let found = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                loop {
+                    let Some(one) = next.lock().unwrap().next() else {
+                        return;
+                    };
+                    if let Some(text) = work(one) {
+                        found.lock().unwrap().push(text);
+                    }
+                }
+            });
+        }
+    });
+    let mut found = found.into_inner().unwrap();
+    found.extend(others.iter().filter_map(work));
+    found
+}

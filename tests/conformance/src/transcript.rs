@@ -90,8 +90,9 @@ impl Transcript {
 /// Bytes as a person can read them: text as text, and what is long shortened.
 #[must_use]
 pub fn shown(bytes: &[u8]) -> String {
-    const MOST: usize = 120;
-    let (part, rest) = bytes.split_at(bytes.len().min(MOST));
+    // What servers say to each other is longer than what people do.
+    let most = if bytes.starts_with(b"{") { 400 } else { 120 };
+    let (part, rest) = bytes.split_at(bytes.len().min(most));
     let (part, rest) = match rest.is_empty() {
         true => (part, String::new()),
         false => (&part[..40], format!("… ({} bytes)", bytes.len())),

@@ -1,7 +1,9 @@
 //! Peering (peering.md): the judge plays a peer.
 
+mod opening;
+
 use crate::case::Case;
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![]
+    [opening::cases()].concat()
 }

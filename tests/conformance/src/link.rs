@@ -1,0 +1,840 @@
+//! A link between servers (`spec/peering.md`), one end of which the judge plays.
+
+use std::fmt;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, random_digits};
+use crate::session::{Event, Message, Session};
+use crate::wire::{Close, End, Frame};
+use crate::{Judged, Stop, hash};
+
+/// The greatest number that there is on a link (F1.2).
+pub const NUMBER_MOST: u64 = (1 << 53) - 1;
+
+/// The microseconds of a minute.
+pub const MINUTE: u64 = 60_000_000;
+
+/// 128 random bits as uids and nonces are written (O1.1, O1.2).
+#[must_use]
+pub fn random_uid() -> String {
+    random_digits() + &random_digits()
+}
+
+/// Microseconds since 1970.
+#[must_use]
+pub fn clock() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let micros = now.unwrap_or_default().as_micros();
+    u64::try_from(micros).unwrap_or(u64::MAX)
+}
+
+/// What a handshake says (O1.2).
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    /// Whose it is.
+    pub uid: String,
+    /// Any name.
+    pub channel: String,
+    /// What is proved by it; left out if there is none.
+    pub auth: Option<String>,
+    /// The nodes above.
+    pub path: Vec<String>,
+    /// The clock.
+    pub ts: u64,
+    /// The longest payload that is taken.
+    pub max: u64,
+    /// Whether only the reply is asked for (O1.10).
+    pub probe: bool,
+}
+
+impl fmt::Display for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            r#"{{"uid":"{}","channel":{}"#,
+            self.uid,
+            json!(self.channel)
+        )?;
+        if let Some(auth) = &self.auth {
+            write!(f, r#","auth":"{auth}""#)?;
+        }
+        let (path, ts, max) = (json!(self.path), self.ts, self.max);
+        write!(f, r#","peer":true,"path":{path},"ts":{ts},"max":{max}"#)?;
+        if self.probe {
+            f.write_str(r#","probe":true"#)?;
+        }
+        f.write_str("}")
+    }
+}
+
+/// The name of a message on a link, and who has said it: its header (F1.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// The client.
+    pub uid: String,
+    /// The channel.
+    pub channel: String,
+    /// Where it was accepted.
+    pub node: String,
+    /// Its number.
+    pub seq: u64,
+    /// Its time.
+    pub ts: u64,
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { node, seq, ts, .. } = self;
+        let (uid, channel) = (json!(self.uid), json!(self.channel));
+        write!(
+            f,
+            r#"{{"uid":{uid},"channel":{channel},"node":"{node}","seq":{seq},"ts":{ts}}}"#
+        )
+    }
+}
+
+/// What a frame on a link is (F1.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A message's header, with the payload that came behind it.
+    Message,
+    /// A path.
+    Path,
+    /// A path that turns the link.
+    Turn,
+    /// A leave, or a refusal.
+    Leave,
+    /// A join, or the reply to one.
+    Join,
+    /// The end of what the other lacked.
+    Done,
+    /// A handshake.
+    Handshake,
+}
+
+/// A frame that has come on a link.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heard {
+    /// What it is.
+    pub kind: Kind,
+    /// What it says.
+    pub head: Value,
+    /// The same as it was written.
+    pub text: String,
+    /// What came behind the header of a message.
+    pub payload: Option<Message>,
+}
+
+impl fmt::Display for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        match &self.payload {
+            Some(payload) => write!(f, " + {payload}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Heard {
+    /// The channel that it is about, or the empty text.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        self.head["channel"].as_str().unwrap_or_default()
+    }
+
+    /// Whether it is this about this channel.
+    #[must_use]
+    pub fn is(&self, kind: Kind, channel: &str) -> bool {
+        self.kind == kind && self.channel() == channel
+    }
+
+    /// Whether it is a message with this text.
+    #[must_use]
+    pub fn says(&self, text: &str) -> bool {
+        let wanted = Message::text(text);
+        self.payload
+            .as_ref()
+            .is_some_and(|payload| payload.equals(&wanted))
+    }
+
+    /// The number of a message, or 0.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.head["seq"].as_u64().unwrap_or_default()
+    }
+
+    /// The time of a message, or 0.
+    #[must_use]
+    pub fn ts(&self) -> u64 {
+        self.head["ts"].as_u64().unwrap_or_default()
+    }
+}
+
+/// Frames of a link as a person can read them.
+#[must_use]
+pub(crate) fn frames(heard: &[Heard]) -> String {
+    match heard {
+        [] => "nothing".into(),
+        heard => {
+            let shown: Vec<_> = heard.iter().take(8).map(Heard::to_string).collect();
+            let more = if heard.len() > 8 { " …" } else { "" };
+            format!("{}{more}", shown.join(", "))
+        }
+    }
+}
+
+/// What comes on a link.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Said {
+    /// A frame.
+    Frame(Heard),
+    /// A close frame.
+    Close(Close),
+    /// The end of the connection.
+    End(End),
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frame(heard) => heard.fmt(f),
+            Self::Close(close) => close.fmt(f),
+            Self::End(end) => end.fmt(f),
+        }
+    }
+}
+
+/// The judge's end of a link.
+#[derive(Debug)]
+pub struct Link {
+    /// The WebSocket. Pings are answered while something is waited for.
+    pub session: Session,
+    /// Who the judge is here.
+    pub uid: String,
+    /// What the dialer and the acceptor have drawn for this connection.
+    pub nonces: [String; 2],
+    /// The path in the handshake that is sent.
+    pub path: Vec<String>,
+    /// The longest payload that this end says it takes.
+    pub max: u64,
+    key: String,
+    /// The server's handshake.
+    pub hello: Value,
+    /// The server's clock is so much ahead of the judge's, in microseconds.
+    ahead: i64,
+    /// Whether this is the upper end.
+    pub is_upper: bool,
+    /// Whether a lower end hears of the server's path. If not, such frames are passed over: they may come at any time.
+    pub hears_paths: bool,
+    /// Whether messages are heard that announce a join.
+    pub hears_announcements: bool,
+    /// The channels that the case is about. What the server says of others to its upstream is answered, so that nobody
+    /// there has to wait, and passed over.
+    mine: Vec<String>,
+    /// The header whose payload is to come.
+    header: Option<(Value, String)>,
+    /// The number and time of the latest message that was sent.
+    latest: (u64, u64),
+}
+
+impl Link {
+    /// This end of a connection with these nonces.
+    #[must_use]
+    pub fn new(session: Session, nonces: [String; 2], key: String, channel: &str) -> Self {
+        Self {
+            session: session.hearing_announcements(),
+            uid: random_uid(),
+            nonces,
+            path: Vec::new(),
+            max: 16 << 20,
+            key,
+            hello: Value::Null,
+            ahead: 0,
+            is_upper: false,
+            hears_paths: false,
+            hears_announcements: false,
+            mine: vec![channel.to_owned()],
+            header: None,
+            latest: (0, 0),
+        }
+    }
+
+    /// The case is about this channel, too.
+    pub fn minds(&mut self, channel: &str) {
+        self.mine.push(channel.to_owned());
+    }
+
+    /// The hash for this end's uid and a channel (O1.4).
+    #[must_use]
+    pub fn auth(&self, channel: &str) -> String {
+        self.auth_of(&self.uid, channel, &self.key)
+    }
+
+    /// The hash for these on this connection.
+    #[must_use]
+    pub fn auth_of(&self, uid: &str, channel: &str, key: &str) -> String {
+        let [dialer, acceptor] = &self.nonces;
+        format!("{:016x}", hash(&[uid, channel, key, dialer, acceptor]))
+    }
+
+    /// The right handshake.
+    #[must_use]
+    pub fn handshake(&self) -> Handshake {
+        let channel = "conformance".to_owned();
+        Handshake {
+            uid: self.uid.clone(),
+            auth: Some(self.auth(&channel)),
+            channel,
+            path: self.path.clone(),
+            ts: self.now(),
+            max: self.max,
+            probe: false,
+        }
+    }
+
+    /// The uid of the server.
+    #[must_use]
+    pub fn server(&self) -> String {
+        self.hello["uid"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The time by the server's clock.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        clock().saturating_add_signed(self.ahead)
+    }
+
+    /// Makes the connection a link: sends the right handshake, and takes the reply.
+    ///
+    /// # Errors
+    /// There is no reply.
+    pub fn shake(&mut self) -> Judged {
+        self.shake_with(&self.handshake())
+    }
+
+    /// The same with this handshake.
+    ///
+    /// # Errors
+    /// There is no reply.
+    pub fn shake_with(&mut self, handshake: &Handshake) -> Judged {
+        self.say(handshake)?;
+        let reply = self.hear("a handshake in reply")?;
+        if reply.kind != Kind::Handshake || reply.head["peer"] != true {
+            return Err(Stop::fail("a handshake in reply", reply.to_string()));
+        }
+        self.take_hello(reply.head);
+        Ok(())
+    }
+
+    fn take_hello(&mut self, hello: Value) {
+        if let Some(ts) = hello["ts"].as_u64() {
+            self.ahead = i64::try_from(i128::from(ts) - i128::from(clock())).unwrap_or_default();
+        }
+        self.hello = hello;
+    }
+
+    /// Sends a frame.
+    ///
+    /// # Errors
+    /// The server does not read.
+    pub fn say(&mut self, frame: impl fmt::Display) -> Judged {
+        self.session.say(&frame.to_string())
+    }
+
+    /// The join of a channel, or the reply to one.
+    #[must_use]
+    pub fn join_of(&self, channel: &str, have: &Value) -> String {
+        let (uid, channel) = (&self.uid, json!(channel));
+        format!(r#"{{"uid":"{uid}","channel":{channel},"peer":true,"have":{have}}}"#)
+    }
+
+    /// The leave of a channel, or the refusal of a join.
+    #[must_use]
+    pub fn leave_of(&self, channel: &str) -> String {
+        let (uid, channel) = (&self.uid, json!(channel));
+        format!(r#"{{"uid":"{uid}","channel":{channel},"peer":false}}"#)
+    }
+
+    /// That a channel is synchronised.
+    #[must_use]
+    pub fn done_of(&self, channel: &str) -> String {
+        let (uid, channel) = (&self.uid, json!(channel));
+        format!(r#"{{"uid":"{uid}","channel":{channel},"peer":true,"done":true}}"#)
+    }
+
+    /// A path.
+    #[must_use]
+    pub fn path_of(&self, path: &[String]) -> String {
+        format!(
+            r#"{{"uid":"{}","peer":true,"path":{}}}"#,
+            self.uid,
+            json!(path)
+        )
+    }
+
+    /// A turn.
+    #[must_use]
+    pub fn turn_of(&self, path: &[String]) -> String {
+        let (uid, path) = (&self.uid, json!(path));
+        format!(r#"{{"uid":"{uid}","peer":true,"path":{path},"turn":true}}"#)
+    }
+
+    /// The name of the next message of this node, said by `eve` just now on the first of the case's channels.
+    pub fn name(&mut self) -> Name {
+        self.latest = (self.latest.0 + 1, self.now().max(self.latest.1 + 1));
+        Name {
+            uid: "eve".into(),
+            channel: self.mine.first().cloned().unwrap_or_default(),
+            node: self.uid.clone(),
+            seq: self.latest.0,
+            ts: self.latest.1,
+        }
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// The server does not read.
+    pub fn tell_message(&mut self, name: &Name, payload: &Message) -> Judged {
+        let frame = match payload.text {
+            true => Frame::text(payload.payload.clone()),
+            false => Frame::binary(payload.payload.clone()),
+        };
+        self.session
+            .send_together(&[Frame::text(name.to_string()), frame])
+    }
+
+    /// Sends a text message.
+    ///
+    /// # Errors
+    /// The server does not read.
+    pub fn tell(&mut self, name: &Name, text: &str) -> Judged {
+        self.tell_message(name, &Message::text(text))
+    }
+
+    /// Sends the next message of this node, with this text.
+    ///
+    /// # Errors
+    /// The server does not read.
+    pub fn tells(&mut self, text: &str) -> Judged {
+        let name = self.name();
+        self.tell(&name, text)
+    }
+
+    /// What comes next that the case is about, or nothing in this time.
+    ///
+    /// # Errors
+    /// What comes is no frame of a link.
+    pub fn next(&mut self, within: Duration) -> Judged<Option<Said>> {
+        let deadline = Instant::now() + within;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let said = match self.session.next(left)? {
+                None => return Ok(None),
+                Some(Event::Ping(_) | Event::Pong(_)) => continue,
+                Some(Event::Close(close)) => Said::Close(close),
+                Some(Event::End(end)) => Said::End(end),
+                Some(Event::Message(message)) => match self.frame(message)? {
+                    Some(heard) => Said::Frame(heard),
+                    None => continue,
+                },
+            };
+            return Ok(Some(said));
+        }
+    }
+
+    /// What a message of the WebSocket is on the link, if that is anything to the case.
+    fn frame(&mut self, message: Message) -> Judged<Option<Heard>> {
+        if let Some((head, text)) = self.header.take() {
+            let channel = head["channel"].as_str().unwrap_or_default();
+            let passed = !self.hears_announcements && message.announces_on(channel);
+            let heard = Heard {
+                kind: Kind::Message,
+                head,
+                text,
+                payload: Some(message),
+            };
+            return Ok((!passed && self.is_minded(&heard)).then_some(heard));
+        }
+        let no_frame = |came: &Message| {
+            let expected = "a text frame with one JSON object, as on a link";
+            Stop::fail(expected, came.to_string())
+        };
+        let head: Value = match message.text {
+            true => serde_json::from_slice(&message.payload).unwrap_or_default(),
+            false => Value::Null,
+        };
+        if !head.is_object() {
+            return Err(no_frame(&message));
+        }
+        let text = String::from_utf8_lossy(&message.payload).into_owned();
+        let kind = if head.get("node").is_some() {
+            self.header = Some((head, text));
+            return Ok(None);
+        } else if head.get("channel").is_none() {
+            match head["turn"] == true {
+                true => Kind::Turn,
+                false => Kind::Path,
+            }
+        } else if head["peer"] == false {
+            Kind::Leave
+        } else if head.get("have").is_some() {
+            Kind::Join
+        } else if head["done"] == true {
+            Kind::Done
+        } else {
+            Kind::Handshake
+        };
+        let heard = Heard {
+            kind,
+            head,
+            text,
+            payload: None,
+        };
+        if kind == Kind::Path && !self.is_upper && !self.hears_paths {
+            return Ok(None);
+        }
+        if self.is_minded(&heard) {
+            return Ok(Some(heard));
+        }
+        if kind == Kind::Join {
+            // As one who has all that the server has.
+            let channel = heard.channel().to_owned();
+            let answers = [
+                Frame::text(self.join_of(&channel, &heard.head["have"])),
+                Frame::text(self.done_of(&channel)),
+            ];
+            self.session.send_together(&answers)?;
+        }
+        Ok(None)
+    }
+
+    /// Whether a frame is something to the case.
+    fn is_minded(&self, heard: &Heard) -> bool {
+        let channel = heard.channel();
+        let of_a_channel = match heard.kind {
+            Kind::Message | Kind::Leave | Kind::Join | Kind::Done => true,
+            Kind::Path | Kind::Turn | Kind::Handshake => false,
+        };
+        !self.is_upper || !of_a_channel || self.mine.iter().any(|mine| mine == channel)
+    }
+
+    /// The next frame.
+    ///
+    /// # Errors
+    /// What comes instead, or that nothing comes in time.
+    pub fn hear(&mut self, expected: &str) -> Judged<Heard> {
+        self.hear_within(self.session.patience(), expected)
+    }
+
+    /// The next frame, in this time.
+    ///
+    /// # Errors
+    /// As [`Self::hear`].
+    pub fn hear_within(&mut self, within: Duration, expected: &str) -> Judged<Heard> {
+        let expected = || format!("{} receives {expected}", self.session.who());
+        let expected = expected();
+        match self.next(within)? {
+            Some(Said::Frame(heard)) => Ok(heard),
+            Some(other) => Err(Stop::fail(expected, other.to_string())),
+            None => {
+                let came = format!("nothing within {:.1} s", within.as_secs_f32());
+                Err(Stop::fail(expected, came))
+            }
+        }
+    }
+
+    /// The next frame is this about this channel.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn hears(&mut self, kind: Kind, channel: &str, expected: &str) -> Judged<Heard> {
+        let heard = self.hear(expected)?;
+        match heard.is(kind, channel) {
+            true => Ok(heard),
+            false => {
+                let expected = format!("{} receives {expected}", self.session.who());
+                Err(Stop::fail(expected, heard.to_string()))
+            }
+        }
+    }
+
+    /// The next frame is a message with this text.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn hears_text(&mut self, text: &str) -> Judged<Heard> {
+        let expected = format!("the message {text:?}");
+        let heard = self.hear(&expected)?;
+        match heard.says(text) {
+            true => Ok(heard),
+            false => {
+                let expected = format!("{} receives {expected}", self.session.who());
+                Err(Stop::fail(expected, heard.to_string()))
+            }
+        }
+    }
+
+    /// The frames up to the first for which this holds, which is the last of them.
+    ///
+    /// # Errors
+    /// None comes in time.
+    pub fn until(
+        &mut self,
+        expected: &str,
+        is_it: impl Fn(&Heard) -> bool,
+    ) -> Judged<(Vec<Heard>, Heard)> {
+        let deadline = Instant::now() + self.session.patience();
+        let mut before = Vec::new();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let heard = match self.hear_within(left, expected) {
+                Err(Stop::Fail { expected, came }) if !before.is_empty() => {
+                    let came = format!("{}, then {came}", frames(&before));
+                    return Err(Stop::Fail { expected, came });
+                }
+                heard => heard?,
+            };
+            if is_it(&heard) {
+                return Ok((before, heard));
+            }
+            before.push(heard);
+        }
+    }
+
+    /// The frames before a message with this text, which is the last of them.
+    ///
+    /// # Errors
+    /// It does not come in time.
+    pub fn until_text(&mut self, text: &str) -> Judged<(Vec<Heard>, Heard)> {
+        self.until(&format!("the message {text:?} at last"), |heard| {
+            heard.says(text)
+        })
+    }
+
+    /// Joins a channel, having this of it, and takes the reply: it, and the messages that came before `done`.
+    ///
+    /// # Errors
+    /// There is no reply, or no end.
+    pub fn join_having(&mut self, channel: &str, have: &Value) -> Judged<(Heard, Vec<Heard>)> {
+        self.say(self.join_of(channel, have))?;
+        let reply = self.hears(Kind::Join, channel, "the reply to its join")?;
+        let (before, _) = self.until("that the channel is synchronised", |heard| {
+            heard.is(Kind::Done, channel)
+        })?;
+        Ok((reply, before))
+    }
+
+    /// The same, on the way to something else, having nothing of it.
+    ///
+    /// # Errors
+    /// As [`Self::join_having`].
+    pub fn join(&mut self, channel: &str) -> Judged<(Heard, Vec<Heard>)> {
+        let joined = self.join_having(channel, &json!({}));
+        joined.map_err(Stop::on_the_way)
+    }
+
+    /// As the upper end: waits for the join of a channel, which the case is about from now on if it was not.
+    ///
+    /// # Errors
+    /// It does not come in time.
+    pub fn joined(&mut self, channel: &str) -> Judged<Heard> {
+        let (_, join) = self.until("the join of the channel", |heard| {
+            heard.is(Kind::Join, channel)
+        })?;
+        Ok(join)
+    }
+
+    /// As the upper end: says `done` for a channel.
+    ///
+    /// # Errors
+    /// The server does not read.
+    pub fn done(&mut self, channel: &str) -> Judged {
+        self.say(self.done_of(channel))
+    }
+
+    /// As the upper end: replies to a join as one who has this of the channel.
+    ///
+    /// # Errors
+    /// The server does not read.
+    pub fn reply(&mut self, channel: &str, have: &Value) -> Judged {
+        self.say(self.join_of(channel, have))
+    }
+
+    /// The server closes the connection with this code, whatever it says before.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn closed(&mut self, code: u16) -> Judged<Close> {
+        self.session.closed(code)
+    }
+
+    /// Turns the link, having this path: this is its upper end then, and the server's upstream.
+    ///
+    /// # Errors
+    /// The server does not answer with a turn.
+    pub fn turn(&mut self, path: &[String]) -> Judged<Heard> {
+        self.say(self.turn_of(path))?;
+        let (_, turn) = self.until("the answer to its turn", |heard| heard.kind == Kind::Turn)?;
+        self.is_upper = true;
+        Ok(turn)
+    }
+
+    /// As the lower end: answers a turn, having this path.
+    ///
+    /// # Errors
+    /// The server does not read.
+    pub fn answer_turn(&mut self, path: &[String]) -> Judged {
+        self.is_upper = false;
+        self.say(self.turn_of(path))
+    }
+
+    /// Whether the link is still one: a channel that nobody is on can be joined.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn still_works(&mut self) -> Judged {
+        let channel = format!("conformance {}", random_digits());
+        self.say(self.join_of(&channel, &json!({})))?;
+        self.until("the reply to a join: the link is as before", |heard| {
+            heard.is(Kind::Join, &channel)
+        })?;
+        self.say(self.leave_of(&channel))
+    }
+
+    /// Closes the link with 1000.
+    pub fn leave(self) {
+        self.session.leave();
+    }
+}
+
+impl Bench {
+    /// A connection on which no handshake was sent.
+    ///
+    /// # Errors
+    /// The server takes no peers, or there is no connection with nonces.
+    pub fn peer(&self, who: &str) -> Judged<Link> {
+        let key = self.peer_key()?;
+        let dialer = random_uid();
+        let request = self.upgrade_request().with("Mles-Nonce", &dialer);
+        let (session, response) = match self.upgrade(who, &request).map_err(Stop::on_the_way)? {
+            Ok(upgraded) => upgraded,
+            Err(response) => {
+                let why = format!("no upgrade: {} {}", response.status, response.text().trim());
+                return Err(Stop::Inconclusive(why));
+            }
+        };
+        let Some(acceptor) = response.field("Mles-Nonce") else {
+            let why = "the server gives no nonce, as one that knows no peering";
+            return Err(Stop::Inconclusive(why.into()));
+        };
+        let nonces = [dialer, acceptor.to_owned()];
+        Ok(Link::new(session, nonces, key, &self.channel))
+    }
+
+    /// A link, whose lower end the judge is.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn link(&self, who: &str) -> Judged<Link> {
+        let mut link = self.peer(who)?;
+        link.shake().map_err(Stop::on_the_way)?;
+        Ok(link)
+    }
+
+    /// What the server replies to a probe of a node that it does not know.
+    ///
+    /// # Errors
+    /// It does not reply.
+    pub fn probe(&self) -> Judged<Value> {
+        let mut link = self.peer("probe")?;
+        let handshake = Handshake {
+            probe: true,
+            ..link.handshake()
+        };
+        link.shake_with(&handshake).map_err(Stop::on_the_way)?;
+        let reply = link.hello.clone();
+        link.leave();
+        Ok(reply)
+    }
+
+    /// The path in what the server replies to a probe.
+    ///
+    /// # Errors
+    /// It does not reply.
+    pub fn path_of_server(&self) -> Judged<Vec<String>> {
+        let reply = self.probe()?;
+        let path = reply["path"].as_array().map(Vec::as_slice);
+        let nodes = path.unwrap_or_default().iter();
+        Ok(nodes.filter_map(Value::as_str).map(str::to_owned).collect())
+    }
+
+    /// Waits until the server has this path.
+    ///
+    /// # Errors
+    /// It has another when time is up.
+    pub fn has_path(&self, path: &[String]) -> Judged {
+        let deadline = Instant::now() + self.patience();
+        loop {
+            let came = self.path_of_server()?;
+            if came == path {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let expected = format!("the server's path is {}", json!(path));
+                return Err(Stop::fail(expected, json!(came).to_string()));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Goes on only if the server has no upstream: the judge is going to be it.
+    ///
+    /// # Errors
+    /// It has one: the case is skipped.
+    pub fn is_root(&self) -> Judged {
+        match self.has_path(&[]) {
+            Err(Stop::Fail { came, .. }) => Err(Stop::Skip(format!(
+                "the server has an upstream, and the judge would have to take its place; its path: {came}"
+            ))),
+            other => other,
+        }
+    }
+
+    /// A link whose upper end the judge is, with this uid and path, while the case is about it. Afterwards the server is
+    /// as it was: a root.
+    ///
+    /// # Errors
+    /// The server is no root, or does not let itself be turned; or what the case says.
+    pub fn beneath(
+        &mut self,
+        path: &[String],
+        judge: impl FnOnce(&mut Self, &mut Link) -> Judged,
+    ) -> Judged {
+        self.beneath_as(&random_uid(), path, judge)
+    }
+
+    /// The same with this uid.
+    ///
+    /// # Errors
+    /// As [`Self::beneath`].
+    pub fn beneath_as(
+        &mut self,
+        uid: &str,
+        path: &[String],
+        judge: impl FnOnce(&mut Self, &mut Link) -> Judged,
+    ) -> Judged {
+        self.peer_key()?;
+        self.is_root()?;
+        let mut upstream = self.peer("upstream")?;
+        upstream.uid = uid.to_owned();
+        upstream.shake().map_err(Stop::on_the_way)?;
+        upstream.turn(path).map_err(Stop::on_the_way)?;
+        let judged = judge(self, &mut upstream);
+        upstream.leave();
+        let restored = self.has_path(&[]).map_err(Stop::on_the_way);
+        judged.and(restored)
+    }
+}

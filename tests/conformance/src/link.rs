@@ -744,6 +744,21 @@ impl Bench {
         Ok(link)
     }
 
+    /// A link on which the case's channel is joined and synchronised, and `alice`, a member of it, who hears what is
+    /// said there from now on.
+    ///
+    /// # Errors
+    /// They do not come about.
+    pub fn link_and_alice(&mut self) -> Judged<(Link, Session)> {
+        let mut link = self.link("peer")?;
+        let mut alice = self.join("alice")?;
+        link.join(&self.channel)?;
+        let marker = self.marker();
+        link.tells(&marker)?;
+        alice.until(&marker).map_err(Stop::on_the_way)?;
+        Ok((link, alice))
+    }
+
     /// What the server replies to a probe of a node that it does not know.
     ///
     /// # Errors

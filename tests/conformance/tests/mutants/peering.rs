@@ -1,5 +1,6 @@
 //! Peering (peering.md).
 
+mod frames;
 mod opening;
 
 use std::sync::{Arc, Mutex};
@@ -13,7 +14,10 @@ use crate::Mutant;
 use crate::proxy::{Hooks, Wires};
 
 pub(super) fn mutants() -> Vec<Mutant> {
-    [opening::mutants()].into_iter().flatten().collect()
+    [opening::mutants(), frames::mutants()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// A frame on a link; a message's with what is behind its header.

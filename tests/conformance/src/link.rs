@@ -230,9 +230,15 @@ pub struct Link {
     pub hears_paths: bool,
     /// Whether messages are heard that announce a join.
     pub hears_announcements: bool,
-    /// The channels that the case is about. What the server says of others to its upstream is answered, so that nobody
-    /// there has to wait, and passed over.
+    /// The channels that the case is about. What the server says of others is passed over; but if it joins them at its
+    /// upstream, it is answered, so that nobody there has to wait.
     mine: Vec<String>,
+    /// Whether the case is about all channels.
+    pub minds_all: bool,
+    /// How many joins of other channels were answered, and how many of those were left again.
+    pub served: usize,
+    /// See [`Self::served`].
+    pub left: usize,
     /// The header whose payload is to come.
     header: Option<(Value, String)>,
     /// The number and time of the latest message that was sent.
@@ -256,6 +262,9 @@ impl Link {
             hears_paths: false,
             hears_announcements: false,
             mine: vec![channel.to_owned()],
+            minds_all: false,
+            served: 0,
+            left: 0,
             header: None,
             latest: (0, 0),
         }
@@ -263,7 +272,9 @@ impl Link {
 
     /// The case is about this channel, too.
     pub fn minds(&mut self, channel: &str) {
-        self.mine.push(channel.to_owned());
+        if !self.mine.iter().any(|mine| mine == channel) {
+            self.mine.push(channel.to_owned());
+        }
     }
 
     /// The hash for this end's uid and a channel (O1.4).
@@ -499,7 +510,7 @@ impl Link {
         if self.is_minded(&heard) {
             return Ok(Some(heard));
         }
-        if kind == Kind::Join {
+        if kind == Kind::Join && self.is_upper {
             // As one who has all that the server has.
             let channel = heard.channel().to_owned();
             let answers = [
@@ -507,6 +518,9 @@ impl Link {
                 Frame::text(self.done_of(&channel)),
             ];
             self.session.send_together(&answers)?;
+            self.served += 1;
+        } else if kind == Kind::Leave {
+            self.left += 1;
         }
         Ok(None)
     }
@@ -518,7 +532,7 @@ impl Link {
             Kind::Message | Kind::Leave | Kind::Join | Kind::Done => true,
             Kind::Path | Kind::Turn | Kind::Handshake => false,
         };
-        !self.is_upper || !of_a_channel || self.mine.iter().any(|mine| mine == channel)
+        !of_a_channel || self.minds_all || self.mine.iter().any(|mine| mine == channel)
     }
 
     /// The next frame.
@@ -619,6 +633,7 @@ impl Link {
     /// # Errors
     /// There is no reply, or no end.
     pub fn join_having(&mut self, channel: &str, have: &Value) -> Judged<(Heard, Vec<Heard>)> {
+        self.minds(channel);
         self.say(self.join_of(channel, have))?;
         let reply = self.hears(Kind::Join, channel, "the reply to its join")?;
         let (before, _) = self.until("that the channel is synchronised", |heard| {
@@ -636,7 +651,7 @@ impl Link {
         joined.map_err(Stop::on_the_way)
     }
 
-    /// As the upper end: waits for the join of a channel, which the case is about from now on if it was not.
+    /// As the upper end: waits for the join of a channel.
     ///
     /// # Errors
     /// It does not come in time.
@@ -691,17 +706,19 @@ impl Link {
         self.say(self.turn_of(path))
     }
 
-    /// Whether the link is still one: a channel that nobody is on can be joined.
+    /// Whether the link is still one: a channel that nobody is on can be joined. (It stays joined.)
     ///
     /// # Errors
     /// It is not.
     pub fn still_works(&mut self) -> Judged {
         let channel = format!("conformance {}", random_digits());
+        self.minds(&channel);
         self.say(self.join_of(&channel, &json!({})))?;
-        self.until("the reply to a join: the link is as before", |heard| {
+        let replied = self.until("the reply to a join: the link is as before", |heard| {
             heard.is(Kind::Join, &channel)
-        })?;
-        self.say(self.leave_of(&channel))
+        });
+        self.mine.retain(|mine| *mine != channel);
+        replied.map(drop)
     }
 
     /// Closes the link with 1000.

@@ -342,6 +342,7 @@ fn as_it_should_be(bench: &mut Bench) -> Judged {
     let uid = "\"al\tice\"";
     let mut link = bench.link("peer")?;
     link.hears_announcements = true;
+    link.minds(&channel);
     let exactly = |came: &str, right: String| match came == right {
         true => Ok(()),
         false => Err(Stop::fail(right, came)),
@@ -529,6 +530,7 @@ fn first_tells(bench: &mut Bench) -> Judged {
     let left = join(&mut link).replacen("true", "false", 1);
     link.say(left)?;
     let other = bench.another_channel();
+    link.minds(&other);
     link.say(link.join_of(&other, &json!({})))?;
     link.hears(
         Kind::Join,

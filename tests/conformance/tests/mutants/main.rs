@@ -28,7 +28,7 @@ use std::time::Duration;
 use black_box::{Launch, PEER_KEY, STD, Server};
 use mles_conformance::report::Status;
 use mles_conformance::wire::{Frame, Opcode, Trust};
-use mles_conformance::{Case, Company, Target, Verdict, cases, run_one};
+use mles_conformance::{Case, Company, Limits, Target, Verdict, cases, run_one};
 use proxy::{Entry, Hooks, Proxy};
 
 /// A server that is wrong in one thing.
@@ -236,8 +236,17 @@ fn cases_have_names_of_their_own() {
     }
 }
 
+/// Whether a case lasts too long to be tried each time.
+fn is_slow(case: &Case) -> bool {
+    let mut limits = Limits::default();
+    for limit in SET {
+        limits.set(limit).unwrap();
+    }
+    (case.lasts)(&limits) > Duration::from_secs(25) && std::env::var_os("SLOW").is_none()
+}
+
 /// Tries all of them, several at a time if their cases do not mind, and gives what came of it. With the variable `ONLY`
-/// in the environment, such as `ONLY=J2`, only those of these cases.
+/// in the environment, such as `ONLY=J2`, only those of these cases; and cases that last long only with `SLOW`.
 fn tried<T: Sync>(
     all: Vec<T>,
     case: impl Fn(&T) -> &Case,
@@ -247,7 +256,7 @@ fn tried<T: Sync>(
     let only = std::env::var("ONLY").unwrap_or_default();
     let (crowd, others): (Vec<_>, Vec<_>) = all
         .into_iter()
-        .filter(|one| case(one).is_meant_by(&only))
+        .filter(|one| case(one).is_meant_by(&only) && !is_slow(case(one)))
         .partition(|one| case(one).company == Company::Any);
     let next = Mutex::new(crowd.iter());
     let found = Mutex::new(Vec::new());

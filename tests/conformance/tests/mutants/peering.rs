@@ -1,5 +1,6 @@
 //! Peering (peering.md).
 
+mod channels;
 mod frames;
 mod opening;
 
@@ -14,7 +15,7 @@ use crate::Mutant;
 use crate::proxy::{Hooks, Wires};
 
 pub(super) fn mutants() -> Vec<Mutant> {
-    [opening::mutants(), frames::mutants()]
+    [opening::mutants(), frames::mutants(), channels::mutants()]
         .into_iter()
         .flatten()
         .collect()
@@ -129,6 +130,11 @@ fn and_up(
 /// Frames that the proxy itself says to the judge.
 fn say(wires: &mut Wires, frame: &Value) {
     wires.send_client(Frame::text(frame.to_string()));
+}
+
+/// Frames that the proxy itself says to the server.
+fn tell_server(wires: &mut Wires, frame: &Value) {
+    wires.send_server(Frame::text(frame.to_string()));
 }
 
 /// Close frames of the server are changed in this way: code and reason.

@@ -366,7 +366,10 @@ fn one_reply(bench: &mut Bench) -> Judged {
     let (mut alice, mut bob) = bench.pair()?;
     let mut link = bench.link("peer")?;
     link.hears_announcements = true;
-    link.join_having(&bench.channel, &json!({}))?;
+    let (_, before) = link.join_having(&bench.channel, &json!({}))?;
+    if let Some(other) = before.iter().find(|heard| heard.kind != Kind::Message) {
+        return Err(Stop::fail("one reply", format!("another frame: {other}")));
+    }
     let marker = bench.marker();
     alice.say(&marker)?;
     bob.until(&marker).map_err(Stop::on_the_way)?;

@@ -2,6 +2,7 @@
 
 mod channels;
 mod frames;
+mod messages;
 mod opening;
 
 use std::time::{Duration, Instant};
@@ -10,7 +11,13 @@ use crate::bench::Bench;
 use crate::case::{Case, Judged, Stop};
 
 pub(super) fn cases() -> Vec<Case> {
-    [opening::cases(), frames::cases(), channels::cases()].concat()
+    [
+        opening::cases(),
+        frames::cases(),
+        channels::cases(),
+        messages::cases(),
+    ]
+    .concat()
 }
 
 /// How long a joining client waits for an upstream at most (W1.1).
@@ -36,4 +43,12 @@ fn without_a_wait(
         format!("{expected} at once"),
         format!("after {}", took.join(", ")),
     ))
+}
+
+/// Goes on only if the server keeps what a case says on a channel.
+fn keeps_history(bench: &Bench) -> Judged {
+    match bench.limits().limit {
+        0..=3 => Err(Stop::Skip("the server keeps no history".into())),
+        _ => Ok(()),
+    }
 }

@@ -2,6 +2,7 @@
 
 mod channels;
 mod frames;
+mod messages;
 mod opening;
 
 use std::sync::{Arc, Mutex};
@@ -15,10 +16,15 @@ use crate::Mutant;
 use crate::proxy::{Hooks, Wires};
 
 pub(super) fn mutants() -> Vec<Mutant> {
-    [opening::mutants(), frames::mutants(), channels::mutants()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        opening::mutants(),
+        frames::mutants(),
+        channels::mutants(),
+        messages::mutants(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// A frame on a link; a message's with what is behind its header.

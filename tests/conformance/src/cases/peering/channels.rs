@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::without_a_wait;
+use super::{keeps_history, without_a_wait};
 use crate::bench::{Bench, lasted, random_digits};
 use crate::case::{Case, Company, Judged, Stop, case};
 use crate::link::{Heard, Kind, Link, Said, frames};
@@ -259,13 +259,6 @@ fn hello(link: &mut Link) -> Judged {
         link.hears_text(text)?;
     }
     Ok(())
-}
-
-fn keeps_history(bench: &Bench) -> Judged {
-    match bench.limits().limit {
-        0 | 1 => Err(Stop::Skip("the server keeps no history".into())),
-        _ => Ok(()),
-    }
 }
 
 fn history(bench: &mut Bench) -> Judged {

@@ -118,12 +118,11 @@ fn lower_end() -> Vec<Mutant> {
             "C1.3/left-when-synchronised",
             "leaves channels that are synchronised, members or not",
             || {
-                let mut uid = Value::Null;
                 let seen = Arc::new(Mutex::new(Value::Null));
                 let server = seen.clone();
                 and_down(
                     and_up(Hooks::default(), move |passing, wires| {
-                        uid = server.lock().unwrap().clone();
+                        let uid = server.lock().unwrap().clone();
                         if passing.has("done") && !is_own(&passing.head) {
                             let channel = &passing.head["channel"];
                             say(

@@ -442,23 +442,30 @@ fn numbers() -> Vec<Mutant> {
                 })
             },
         ),
-        mutant(
-            "S2.3/goes-on-above",
-            "goes by the clock alone, which was set back",
-            || {
-                let mut first = None;
-                down(move |passing, _| {
-                    if passing.has("node") {
-                        let seq = passing.head["seq"].as_u64().unwrap_or_default();
-                        if *first.get_or_insert(seq) > 5 {
+        {
+            let links = Arc::new(Mutex::new(0));
+            mutant(
+                "S2.3/goes-on-above",
+                "goes by the clock alone, which was set back",
+                move || {
+                    let (links, mut own) = (links.clone(), None);
+                    down(move |passing, _| {
+                        if passing.has("node") {
+                            let is_first = *own.get_or_insert_with(|| {
+                                let mut links = links.lock().unwrap();
+                                *links += 1;
+                                *links == 1
+                            });
                             let ts = passing.head["ts"].as_u64().unwrap_or_default();
-                            passing.head["ts"] = json!(ts - MINUTE);
+                            if !is_first {
+                                passing.head["ts"] = json!(ts - MINUTE);
+                            }
                         }
-                    }
-                    true
-                })
-            },
-        ),
+                        true
+                    })
+                },
+            )
+        },
         mutant(
             "M3.1/numbers-and-times",
             "counts all channels together",

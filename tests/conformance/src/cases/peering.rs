@@ -2,8 +2,12 @@
 
 mod channels;
 mod frames;
+mod merging;
 mod messages;
 mod opening;
+mod paths;
+mod upstream;
+mod waiting;
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +20,10 @@ pub(super) fn cases() -> Vec<Case> {
         frames::cases(),
         channels::cases(),
         messages::cases(),
+        waiting::cases(),
+        paths::cases(),
+        merging::cases(),
+        upstream::cases(),
     ]
     .concat()
 }

@@ -2,8 +2,12 @@
 
 mod channels;
 mod frames;
+mod merging;
 mod messages;
 mod opening;
+mod paths;
+mod upstream;
+mod waiting;
 
 use std::sync::{Arc, Mutex};
 
@@ -21,6 +25,10 @@ pub(super) fn mutants() -> Vec<Mutant> {
         frames::mutants(),
         channels::mutants(),
         messages::mutants(),
+        waiting::mutants(),
+        paths::mutants(),
+        merging::mutants(),
+        upstream::mutants(),
     ]
     .into_iter()
     .flatten()

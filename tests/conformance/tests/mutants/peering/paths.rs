@@ -123,10 +123,12 @@ pub(super) fn mutants() -> Vec<Mutant> {
             || up(|passing, _| !is_path(passing)),
         ),
         mutant("R1.6/pings-and-closes", "only pings every 5 s", || {
-            let mut pings = 0;
             Hooks::default().down(move |frame, wires| {
-                pings += usize::from(frame.opcode == Opcode::PING);
-                if frame.opcode != Opcode::PING || pings < 2 {
+                let five = Duration::from_secs(5);
+                let early = wires
+                    .upgraded
+                    .is_some_and(|upgraded| upgraded.elapsed() < five);
+                if frame.opcode != Opcode::PING || !early {
                     wires.send_client(frame);
                 }
             })

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use mles_conformance::wire::{Request, Response, Trust, complete, server_config};
-use mles_conformance::{Target, cases, run_one};
+use mles_conformance::{Subject, Target, cases, run_one};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// Where a server stops to say anything.
@@ -98,7 +98,7 @@ fn nothing_passes(silent: Silent) {
         target.key = key.map(str::to_owned);
         target.peer_key = peer_key.map(str::to_owned);
         target.shutdown = Some("true".to_owned());
-        Arc::new(target)
+        Subject::Server(Arc::new(target))
     };
     let targets = [target(None, None), target(Some("key"), Some("peer key"))];
     let cases = cases::all();

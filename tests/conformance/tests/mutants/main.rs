@@ -28,7 +28,7 @@ use std::time::Duration;
 use black_box::{Launch, PEER_KEY, STD, Server};
 use mles_conformance::report::Status;
 use mles_conformance::wire::{Frame, Opcode, Trust};
-use mles_conformance::{Case, Company, Target, Verdict, cases, run_one};
+use mles_conformance::{Case, Company, Subject, Target, Verdict, cases, run_one};
 use proxy::{Entry, Hooks, Proxy};
 
 /// A server that is wrong in one thing.
@@ -132,7 +132,7 @@ impl Right {
             target.key = key.map(str::to_owned);
             target.peer_key = peer_key.map(str::to_owned);
             target.patience = Duration::from_millis(1500);
-            run_one(&Arc::new(target), case)
+            run_one(&Subject::Server(Arc::new(target)), case)
         });
         let applies = |verdict: &Verdict| Status::of(&verdict.result) != Status::Skip;
         let mut last = None;

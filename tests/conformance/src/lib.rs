@@ -23,6 +23,6 @@ pub use limits::Limits;
 pub use runner::{Run, run, run_one};
 pub use session::{Event, Message, Session, listed};
 pub use stand::{Stand, header_of};
-pub use subject::{Program, Subject};
+pub use subject::{Program, Subject, Via};
 pub use target::{Target, hash};
 pub use transcript::{Line, Transcript, Way, shown, shown_frame};

@@ -120,9 +120,8 @@ impl Stand {
         self.listener = Some(listener);
         std::fs::write(&self.file, &IDENTITY.pem)
             .map_err(|error| broken(&self.file.display().to_string(), &error))?;
-        let mut ca = self.file.clone();
-        if let Some(via) = self.program.via {
-            (address, ca) = via(address);
+        if let Some(via) = &self.program.via {
+            address = via(address);
         }
         let mut command = Command::new("sh");
         command
@@ -130,7 +129,7 @@ impl Stand {
             .env("MLES_URL", url(address))
             .env("MLES_UID", &self.uid)
             .env("MLES_CHANNEL", &self.channel)
-            .env("MLES_CA", &ca)
+            .env("MLES_CA", &self.file)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,7 +1,7 @@
 //! What is judged: a server, or a client.
 
+use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,7 +53,6 @@ impl Subject {
 }
 
 /// A client, as a command that the shell runs.
-#[derive(Debug)]
 pub struct Program {
     /// The command.
     pub command: String,
@@ -63,9 +62,17 @@ pub struct Program {
     pub limits: Limits,
     /// The options that say all this, to be repeated.
     pub options: Vec<String>,
-    /// Where the client is sent instead of to the judge's address, and whom it has to trust: something in between that a
-    /// test has put there.
-    pub via: Option<fn(SocketAddr) -> (SocketAddr, PathBuf)>,
+    /// Gives the address that the client is sent to instead of the judge's: something in between.
+    pub via: Option<Via>,
+}
+
+/// Gives an address at which there is something between a client and this address.
+pub type Via = Box<dyn Fn(SocketAddr) -> SocketAddr + Send + Sync>;
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Program").field(&self.command).finish()
+    }
 }
 
 impl Program {

@@ -157,12 +157,11 @@ fn tls(stand: &mut Stand) -> Judged {
     let patience = stand.patience();
     let connection = stand.connection(patience)?;
     let mut first = [0];
-    let deadline = Instant::now() + patience;
-    while matches!(connection.stream.tcp().peek(&mut first), Ok(0) | Err(_)) {
-        if Instant::now() > deadline {
-            return Err(Stop::fail("the client speaks TLS", "it says nothing"));
-        }
-        std::thread::sleep(Duration::from_millis(5));
+    let tcp = connection.stream.tcp();
+    let set = tcp.set_read_timeout(Some(patience));
+    set.map_err(|error| Stop::Inconclusive(error.to_string()))?;
+    if !matches!(tcp.peek(&mut first), Ok(1)) {
+        return Err(Stop::fail("the client speaks TLS", "it says nothing"));
     }
     if first[0] != 0x16 {
         let mut connection = connection;

@@ -101,6 +101,10 @@ impl Hooks {
 
 /// Both ends of a connection, for hooks to send on.
 pub(crate) struct Wires {
+    /// How many connections there were before this one.
+    pub(crate) number: usize,
+    /// For hooks to note that something has been heard.
+    pub(crate) has_heard: bool,
     /// When the connection was accepted.
     pub(crate) began: Instant,
     /// When it was upgraded.
@@ -162,6 +166,12 @@ impl Wires {
     /// The server finds the end of the stream.
     pub(crate) fn end_server(&mut self) {
         self.server.finish();
+    }
+
+    /// The server's connection is gone without a word.
+    pub(crate) fn cut_server(&mut self) {
+        let _ = self.server.tcp.shutdown(Shutdown::Both);
+        self.server.is_over = true;
     }
 
     /// The client's connection is gone without a word.
@@ -327,7 +337,7 @@ impl Proxy {
         let entry = Arc::new(entry);
         let hooks = Arc::new(hooks);
         thread::spawn(move || {
-            for client in listener.incoming() {
+            for (number, client) in listener.incoming().enumerate() {
                 if stopped.load(Ordering::Relaxed) {
                     return;
                 }
@@ -336,7 +346,7 @@ impl Proxy {
                 };
                 let stopped = stopped.clone();
                 thread::spawn(move || {
-                    let _ = serve(client, server, &entry, hooks(), &stopped);
+                    let _ = serve(client, server, &entry, hooks(), number, &stopped);
                 });
             }
         });
@@ -357,6 +367,7 @@ fn serve(
     address: SocketAddr,
     entry: &Entry,
     mut hooks: Hooks,
+    number: usize,
     stopped: &AtomicBool,
 ) -> io::Result<()> {
     if entry.first.is_some_and(|first| first(&client)) {
@@ -386,6 +397,8 @@ fn serve(
     let client_tls = is_tls.then(|| ServerConnection::new(entry.tls.clone()).unwrap().into());
     let as_it_is = !is_tls && !entry.serves_plain;
     let mut wires = Wires {
+        number,
+        has_heard: false,
         began,
         upgraded: None,
         client: Side::new(client, client_tls)?,

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
@@ -192,6 +193,8 @@ def main():
     parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS", help="for all cases [default: 600]")
     parser.add_argument("--wstest", metavar="PROGRAM", help="the suite's own program, under Python 2")
     arguments = parser.parse_args()
+    # What was started ends with this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     arguments.report = arguments.report and arguments.report.resolve()
     exceptions = tomllib.loads((HERE / "expectations.toml").read_text())["exception"]
     programs = build(arguments.server)

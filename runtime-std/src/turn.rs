@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use mles_sansio::{Action, ConnId, Event, GroupId, Node, Now};
+use mles_sansio::{Action, ConnId, Event, GroupId, Now};
+use runtime_common::Node;
 use runtime_common::clock::Clock;
 use runtime_common::door::Door;
 use runtime_common::groups::{Excess, slot};

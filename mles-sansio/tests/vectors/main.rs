@@ -11,6 +11,7 @@ mod handshakes;
 mod merging;
 mod paths;
 mod player;
+mod traces;
 
 use mles_sansio::{Action, Closing, Frame, Kind};
 use serde_json::Value;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use mles_sansio::{Config, ConnId, Event, Frame, Role, peering};
+use mles_sansio::{Config, ConnId, Frame, Role, peering};
 use serde_json::{Value, json};
 
 use super::player::{self, Output, Player, hex, payload};

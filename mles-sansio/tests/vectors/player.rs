@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mles_sansio::{
-    Action, Closing, Config, ConnId, Event, Frame, GroupId, Kind, Node, NodeId, Nonces, Now,
-    PeerId, Role, Seed, Source, Violation, peering,
+    Action, Closing, Config, ConnId, Ending, Event, Frame, GroupId, Kind, Node, NodeId, Nonces,
+    Now, PeerId, Role, Seed, Source, Violation, peering,
 };
 use serde_json::{Value, json};
 
@@ -159,6 +159,14 @@ impl Player {
 
     /// Hands an event in, and does what the node asks for.
     pub(crate) fn event(&mut self, event: Event) {
+        if let Event::Closed { conn, how } = event
+            && how == Ending::Lost
+        {
+            // A runtime forgets a connection that is lost before it says so.
+            for members in self.groups.values_mut() {
+                members.remove(&conn);
+            }
+        }
         let actions = self.world.event(event);
         let mut later = Vec::new();
         for action in actions {

@@ -69,6 +69,8 @@ class Node(Links, Tree):
         getattr(self, "on_" + name)(**event)
         self.tidy()
         self.flush()
+        while any(timer[2] <= self.time for timer in self.timers):
+            self.on_passes(0)
         return self.actions
 
     def act(self, clause, **action):
@@ -98,8 +100,9 @@ class Node(Links, Tree):
         self.clock += clock * SECOND
 
     def on_shutdown(self, shutdown):
-        for connection in list(self.connections.values()):
-            self.stopping = True
+        self.stopping = True
+        # Nobody joins because an incumbent is closed: those who wait are closed as well.
+        for connection in sorted(self.connections.values(), key=lambda c: c.state != "waiting"):
             self.close(connection, 1012, "X1.8")
 
     # -- Connections --

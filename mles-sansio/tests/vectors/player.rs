@@ -67,6 +67,14 @@ pub(crate) fn nonces(value: &Value) -> Nonces {
     }
 }
 
+/// The role of a connection that the other end has opened, whose request may have had a nonce.
+pub(crate) fn accepted(drawn: &Value) -> Role {
+    if drawn.is_null() {
+        return Role::Accepted;
+    }
+    Role::Peer(nonces(drawn))
+}
+
 /// The payload and kind that a step gives: `text`, `hex` or `length`.
 pub(crate) fn payload(step: &Value) -> Frame {
     let bytes = if let Some(text) = step["text"].as_str() {
@@ -102,7 +110,22 @@ pub(crate) fn clause(violation: Violation) -> &'static str {
         | Violation::HeaderWrongType
         | Violation::HeaderEmptyName
         | Violation::HeaderBadName => "H1.12",
-        _ => "",
+        Violation::LinkPayloadTooBig => "F1.5",
+        Violation::LinkTime => "F1.6",
+        Violation::Protocol
+        | Violation::NotUtf8
+        | Violation::MessageTooBig
+        | Violation::NoRoom
+        | Violation::HeaderTimeout
+        | Violation::AuthMissing
+        | Violation::AuthMalformed
+        | Violation::AuthMismatch
+        | Violation::Duplicate
+        | Violation::NoAnswer
+        | Violation::Lagging
+        | Violation::TurnTimeout
+        | Violation::LinkReplaced
+        | Violation::LinkFlood => panic!("{violation:?} is not what a handshake is refused for"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mles_sansio::{Config, ConnId, DialFault, Ending, Event, Frame, Key, Role, peering};
 use serde_json::{Value, json};
 
-use super::player::{Player, nonces, payload};
+use super::player::{Player, accepted, nonces, payload};
 use super::{number, same, text};
 use crate::common::{START, lost};
 
@@ -32,26 +32,22 @@ fn node(settings: &Value) -> Player {
     Player::new(config, text(&settings["uid"]), clock)
 }
 
+/// What an event of a trace may be.
+const EVENTS: [&str; 14] = [
+    "opened", "dialed", "fails", "frame", "pong", "heard", "closes", "lost", "overrun", "drained",
+    "peers", "passes", "clock", "shutdown",
+];
+
 /// Hands an event of a trace to its node.
 fn hand(player: &mut Player, event: &Value) {
     let answers = event["answers"] == json!(true);
-    let (what, name) = event.as_object().unwrap().iter().next().unwrap();
-    // JSON objects have their names in order here, so the one that tells what it is, is looked for.
-    let what = [
-        "opened", "dialed", "frame", "pong", "heard", "closes", "lost", "overrun",
-    ]
-    .into_iter()
-    .chain(["drained", "peers", "fails", "passes", "clock", "shutdown"])
-    .find(|known| event[known] != Value::Null)
-    .unwrap_or_else(|| panic!("unknown event {what}: {name}"));
+    let what = EVENTS.into_iter().find(|what| !event[what].is_null());
+    let what = what.unwrap_or_else(|| panic!("unknown event {event}"));
     let value = &event[what];
     let name = value.as_str().unwrap_or_default();
     match what {
         "opened" => {
-            let role = match &event["nonces"] {
-                Value::Null => Role::Accepted,
-                drawn => Role::Peer(nonces(drawn)),
-            };
+            let role = accepted(&event["nonces"]);
             player.open(name, role, answers);
         }
         "dialed" => {

@@ -24,6 +24,9 @@ fn config(given: &Value) -> Config {
     if let Some(bytes) = limits["channel_bytes"].as_u64() {
         config.history_channel_bytes = bytes;
     }
+    if let Some(bytes) = limits["history_bytes"].as_u64() {
+        config.history_bytes = bytes;
+    }
     config.peering = peering::Config {
         open: true,
         max_payload: given["max"].as_u64().unwrap_or(16 << 20),

@@ -172,6 +172,8 @@ class Links:
             channel.seq = have[self.uid]  # S1.4
 
     def join_said(self, link, name, have):
+        if name not in self.channels and self.total() >= self.history_bytes:
+            return link.controls.append({"is": "leave", "uid": self.uid, "channel": name})  # C1.8
         channel = self.open_channel(name)
         lane = link.lanes.setdefault(name, Lane("serving"))
         lane.owed, lane.done, lane.due = lane.owed + 1, False, self.time + 2 * SECOND
@@ -240,9 +242,7 @@ class Links:
 
     def synchronised(self, channel):
         self.release_all(channel, "W1.2")
-        for link in self.links():
-            if channel.name in link.lanes:
-                link.lanes[channel.name].woken = True
+        self.wake(channel)
         self.look_at_interest(channel)
 
     def interest_may_end(self, channel):
@@ -257,19 +257,19 @@ class Links:
 
     # -- What goes --
 
-    def forward(self, channel, entry, gone, source):
+    def wake(self, channel):
         for link in self.links():
-            lane = link.lanes.get(channel.name)
-            if lane and lane.phase != "refused":
-                # S1.6: what leaves the history while it cannot be sent yet stays for the link.
-                lane.extra += [e for e in gone if e not in lane.extra and (e is not entry or link is not source)]
-                lane.woken = True
+            if channel.name in link.lanes:
+                link.lanes[channel.name].woken = True
 
     def flush(self):
         """Everything that can go out on links does."""
         for link in self.links():
             if link.controls:
                 for control in link.controls:
+                    if isinstance(control, dict):
+                        self.say(link, "C1.8", **control)
+                        continue
                     turn = control != "path"
                     path = {"is": "turn" if turn else "path", "uid": self.uid, "path": list(self.path)}
                     clause = {"path": "R1.4", "turn": "G1.4", "answer": "G1.5"}[control]

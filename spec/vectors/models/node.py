@@ -296,6 +296,9 @@ class Node(Links, Tree):
         own = 256 + len(channel.name.encode()) + 64 * len(channel.seen) + 512 * self.is_joined(channel)
         return own + sum(entry.cost for entry in channel.entries)
 
+    def total(self):
+        return sum(map(self.cost, self.channels.values()))
+
     def store(self, channel, entry):
         """M3.10; gives what is not stored, or not any more."""
         channel.last_ts = max(channel.last_ts, entry.ts)
@@ -316,10 +319,11 @@ class Node(Links, Tree):
         while sum(e.cost for e in entries) > self.channel_bytes:  # M3.6
             entries.pop(0)
         channel.entries = entries
-        while sum(map(self.cost, self.channels.values())) > self.history_bytes:  # M3.7
-            quiet = [c for c in self.channels.values() if c.entries]
-            assert quiet == [channel], "no case has several channels and a small total"
-            channel.entries.pop(0)
+        while self.total() > self.history_bytes and any(c.entries for c in self.channels.values()):  # M3.7
+            quietest = min((c for c in self.channels.values() if c.entries), key=lambda c: c.last_ts)
+            oldest = quietest.entries.pop(0)
+            if quietest is not channel:
+                self.gone(quietest, [oldest])
         return [e for e in before if e not in channel.entries]
 
     def accept(self, channel, uid, kind, payload, sender, clause):
@@ -335,8 +339,18 @@ class Node(Links, Tree):
     def distribute(self, channel, entry, source, clause):
         gone = self.store(channel, entry)
         for member in channel.members.values():
-            if member.wait:
-                member.wait["gone"] += gone  # W1.3
-            elif member is not source and not member.lagging:  # M1.2, L2.4
+            if member is not source and not member.wait and not member.lagging:  # M1.2, W1.1, L2.4
                 self.send(member, entry.kind, entry.payload, clause)
-        self.forward(channel, entry, gone, source)
+        # To the link that it came from it does not go back.
+        self.gone(channel, gone, entry if source in self.links() else None, source)
+        self.wake(channel)
+
+    def gone(self, channel, entries, came=None, source=None):
+        """What has left the history, or never was in it, stays for those who have not had it yet (W1.3, S1.6)."""
+        for member in channel.members.values():
+            if member.wait:
+                member.wait["gone"] += entries
+        for link in self.links():
+            lane = link.lanes.get(channel.name)
+            if lane and lane.phase != "refused":
+                lane.extra += [e for e in entries if e not in lane.extra and (e is not came or link is not source)]

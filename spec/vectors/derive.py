@@ -90,7 +90,7 @@ def main():
             path.write_text(written(trace))
         check.form(path, trace, "trace")
     wrong = check.wrong
-    print("\n".join(wrong + [f"{len(check.seen)} cases, {len(wrong)} " + ("wrong" if only_check else "changed or wrong")]))
+    print("\n".join(wrong + [f"{len(check.seen)} cases, {len(wrong)} {'wrong' if only_check else 'changed or wrong'}"]))
     return 1 if only_check and wrong else 0
 
 

@@ -3,7 +3,8 @@ import json
 
 from models.headers import canonical
 from models.links import link_auth
-from models.node import SECOND, Connection, Node
+from models.node import Node
+from models.state import SECOND, Connection
 
 NONCES = {"dialer": "1" * 32, "acceptor": "2" * 32}
 
@@ -106,7 +107,7 @@ class Merging:
         return actions
 
     def step(self, step):
-        self.node.accepted = []
+        self.node.accepted = 0
         if "join" in step:
             self.do({"opened": step["join"], "answers": True})
             return self.do({"frame": step["join"], "text": canonical(step["uid"], step["channel"])})
@@ -140,9 +141,7 @@ class Merging:
             elif "send" in action and to not in self.links and action["clause"] in ("S1.2",):
                 delivered.append(to)
         if "node" in step:
-            result["accepted"] = [list(it) for it in self.node.accepted] if "times" in step else bool(self.node.accepted)
-        if "times" in step:
-            result["accepted"] = len(self.node.accepted)
+            result["accepted"] = self.node.accepted if "times" in step else self.node.accepted == 1
         if delivered and "times" not in step:
             result["delivered"] = sorted(delivered)
         return result | ({"sent": sent} if sent else {})

@@ -1,11 +1,7 @@
 """Links: how they open, and channels on them (O1, F1, C1, S1, S2, S3)."""
-import json
-
 from models.frames import members, parse
 from models.headers import Refused, siphash24
-
-SECOND = 10**6
-HOUR = 3600 * SECOND
+from models.state import HOUR, SECOND, Entry
 
 
 def link_auth(uid, channel, key, nonces):
@@ -161,9 +157,8 @@ class Links:
             if len(channel.seen) > 256:
                 quiet = min(channel.seen, key=lambda origin: (channel.seen[origin][1], origin))
                 channel.floor = max(channel.floor, channel.seen.pop(quiet)[1])
-        from models.node import Entry
         entry = Entry(origin, seq, ts, label["uid"], kind, payload, channel.name)
-        self.accepted.append((origin, seq))
+        self.accepted += 1
         self.distribute(channel, entry, link, "S1.2")
 
     def tell(self, link, lane, channel, have):

@@ -7,42 +7,15 @@ draw, and is an error of the trace.
 """
 from models.headers import Refused, canonical, expect_auth, header
 from models.links import Links
+from models.state import HOUR, SECOND, Channel, Connection, Entry
 from models.tree import Tree
 
 START = 1_700_000_000_000_000
-SECOND = 10**6
-HOUR = 3600 * SECOND
 EXPIRY = 30 * 24 * HOUR
 
 
 class DependsOnDraw(Exception):
     pass
-
-
-class Connection:
-    def __init__(self, name, state, **more):
-        self.name, self.state, self.answers, self.nonces = name, state, False, None
-        self.heard = self.pings = 0
-        self.newcomer, self.wait, self.lagging = None, None, False
-        self.__dict__.update(more)
-
-
-class Channel:
-    def __init__(self, name, seq, own_ts):
-        self.name, self.seq, self.own_ts, self.last_ts = name, seq, own_ts, 0
-        self.members, self.entries = {}, []
-        self.seen, self.floor = {}, 0  # S1.1, S2.2: origin → [seq, ts]
-        self.wanted_until = 0
-
-
-class Entry:
-    def __init__(self, origin, seq, ts, uid, kind, payload, channel):
-        self.origin, self.seq, self.ts, self.uid, self.kind, self.payload = origin, seq, ts, uid, kind, payload
-        self.cost = len(payload) + len(uid.encode()) + 64  # M3.5
-        self.announcement = kind == "text" and payload == canonical(uid, channel).encode()  # J3.8
-
-    def order(self):
-        return self.ts, self.origin, self.seq  # M3.2
 
 
 class Node(Links, Tree):

@@ -1,13 +1,11 @@
 """Paths, rings, merging, and who is dialed when (R1, G1, U1)."""
 from models.headers import Refused
-
-SECOND = 10**6
-MINUTE = 60 * SECOND
+from models.state import MINUTE, SECOND, Connection
 
 
 class Tree:
     def start_tree(self):
-        self.upstream, self.path, self.accepted, self.stopping = None, [], [], False
+        self.upstream, self.path, self.accepted, self.stopping = None, [], 0, False
         self.entries, self.next, self.dialing, self.dial_timer = [], 0, None, None
         self.backoff = self.relapse = self.changed = 0
         self.patience, self.same = None, {}
@@ -138,7 +136,6 @@ class Tree:
         self.act("G1.1" if self.upstream else "U1.1", dial=entry)
 
     def on_dialed(self, dialed, connection, nonces, answers=False):
-        from models.node import Connection
         probe = self.dialing["probe"] and bool(self.upstream)
         c = Connection(connection, "asked", nonces=nonces, answers=answers, entry=dialed, probe=probe)
         self.connections[connection] = c

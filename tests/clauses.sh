@@ -16,7 +16,7 @@ cited() {
     find mles-sansio/src runtime-*/src \( -name 'tests.rs' -o -path '*/tests/*.rs' \) -exec grep -hoE "$ids" {} + || true
     find mles-sansio/src runtime-*/src -name '*.rs' -exec awk '/^#\[cfg\(test\)\]/ { on = 1 } FNR == 1 { on = 0 } on' {} + |
         grep -hoE "$ids" || true
-    grep -hoE "$ids" spec/vectors/*.json runtime-common/page/*.test.js || true
+    grep -hoE "$ids" spec/vectors/*.json spec/vectors/traces/*.json runtime-common/page/*.test.js || true
 }
 cited=$(cited | sort -uV)
 

@@ -247,6 +247,7 @@ impl Node {
             channel.links.retain(|link| *link != conn);
         });
         self.interest_may_end(now, group);
+        self.arm_expiry(now); // L1.3, S2.1
     }
 
     /// All lanes of a link are to be taken down, a number at a time.

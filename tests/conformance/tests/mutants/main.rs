@@ -191,8 +191,15 @@ fn every_mutant_is_noticed() {
     let mut pairs = Vec::new();
     for mutant in mutants() {
         let mutant = Arc::new(mutant);
-        for case in cases::all() {
-            if case.is_meant_by(&mutant.case) && can_be_tried(&case) {
+        let all = cases::all();
+        // A whole name means that case, though it may be the beginning of others.
+        let is_whole = all.iter().any(|case| case.name == mutant.case);
+        for case in all {
+            let is_meant = match is_whole {
+                true => case.name == mutant.case,
+                false => case.is_meant_by(&mutant.case),
+            };
+            if is_meant && can_be_tried(&case) {
                 pairs.push((case, mutant.clone()));
             }
         }

@@ -9,7 +9,6 @@ use crate::proxy::Hooks;
 use crate::{Mutant, is_data, mutant};
 
 pub(super) fn mutants() -> Vec<Mutant> {
-    let seen = Arc::new(AtomicUsize::new(0));
     let early = Arc::new(Mutex::new(Vec::new()));
     vec![
         mutant(
@@ -40,7 +39,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
             "H2.3/behind-the-wait",
             "loses what came while the newcomer waited",
             {
-                let seen = seen.clone();
+                let seen = Arc::new(AtomicUsize::new(0));
                 move || loses("alice", 1..201, seen.clone())
             },
         ),
@@ -56,7 +55,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
             "H2.3/not-before-the-join",
             "distributes what a newcomer says at once",
             move || {
-                let (mut frames, mut uid) = (0, String::new());
+                let mut frames = 0;
                 let (put, get) = (early.clone(), early.clone());
                 let is_bob = Arc::new(Mutex::new(false));
                 let knows = is_bob.clone();
@@ -65,8 +64,8 @@ pub(super) fn mutants() -> Vec<Mutant> {
                         if is_data(&frame) {
                             frames += 1;
                             if frames == 1 {
-                                uid = String::from_utf8_lossy(&frame.payload).into_owned();
-                                *knows.lock().unwrap() = uid.contains("\"bob\"");
+                                let header = String::from_utf8_lossy(&frame.payload);
+                                *knows.lock().unwrap() = header.contains("\"bob\"");
                             } else if frame.payload == b"too early" {
                                 put.lock().unwrap().push(frame.clone());
                             }

@@ -175,15 +175,31 @@ fn told(response: &Response) -> String {
     format!("{} {:?}", response.status, text.trim())
 }
 
-/// The session that this request opens.
-fn upgraded(bench: &Bench, request: &Request, what: &str) -> Judged<(Session, Response)> {
-    let answer = bench.upgrade("alice", request)?;
-    answer.map_err(|response| {
-        Stop::fail(
+/// The answer to this request, which opens a session.
+fn upgraded(bench: &Bench, request: &Request, what: &str) -> Judged<Response> {
+    match bench.upgrade("alice", request)? {
+        Ok((session, response)) => {
+            lives(session)?;
+            Ok(response)
+        }
+        Err(response) => Err(Stop::fail(
             format!("an upgrade {what} is accepted: 101"),
             told(&response),
-        )
-    })
+        )),
+    }
+}
+
+/// A session is not merely promised: it answers a close frame.
+fn lives(mut session: Session) -> Judged {
+    session.send(&Frame::close(1000, ""))?;
+    let answer = session.close_frame(session.patience(), "an answer to the close frame");
+    answer.map_err(Stop::on_the_way)?;
+    Ok(())
+}
+
+/// Whoever does everything right gets a session: what is refused is refused for what is wrong.
+fn control(bench: &Bench) -> Judged {
+    lives(bench.open("control")?)
 }
 
 fn not_over_plain_tcp(bench: &mut Bench) -> Judged {
@@ -213,7 +229,7 @@ fn upgrade(bench: &mut Bench) -> Judged {
     for _ in 0..2 {
         let key = BASE64.encode(random_digits().as_bytes());
         let request = bench.upgrade_request().replace("Sec-WebSocket-Key", &key);
-        let (_, response) = upgraded(bench, &request, "of version 13")?;
+        let response = upgraded(bench, &request, "of version 13")?;
         let has = |name, token: &str| {
             let mut tokens = response.all(name).flat_map(|value| value.split(','));
             tokens.any(|value| value.trim().eq_ignore_ascii_case(token))
@@ -233,6 +249,7 @@ fn upgrade(bench: &mut Bench) -> Judged {
 
 fn other_versions(bench: &mut Bench) -> Judged {
     const FIELD: &str = "Sec-WebSocket-Version";
+    control(bench)?;
     for version in ["8", "7", "0", "12", "14", "99"] {
         let request = bench.upgrade_request().replace(FIELD, version);
         let expected = format!("version {version} gets 426 and {FIELD}: 13");
@@ -275,8 +292,7 @@ fn second_header(bench: &mut Bench) -> Judged {
 }
 
 fn not_the_token(bench: &Bench, offers: &[&str]) -> Judged {
-    let request = bench.upgrade_request();
-    upgraded(bench, &request, "that offers mles-websocket").map_err(Stop::on_the_way)?;
+    control(bench)?;
     for offer in offers {
         let request = bench.upgrade_request().replace(PROTOCOL, offer);
         if bench.upgrade("alice", &request)?.is_ok() {
@@ -296,7 +312,7 @@ fn selected(bench: &mut Bench) -> Judged {
         "mles-websocket, chat",
     ] {
         let request = bench.upgrade_request().replace(PROTOCOL, offer);
-        let (_, response) = upgraded(bench, &request, &format!("that offers {offer:?}"))?;
+        let response = upgraded(bench, &request, &format!("that offers {offer:?}"))?;
         let came: Vec<_> = response.all(PROTOCOL).map(str::trim).collect();
         if came != [TOKEN] {
             let came = match came.as_slice() {
@@ -313,6 +329,7 @@ fn selected(bench: &mut Bench) -> Judged {
 }
 
 fn refused(bench: &mut Bench) -> Judged {
+    control(bench)?;
     let request = bench.upgrade_request();
     for (request, what) in [
         (request.clone().without(PROTOCOL), "nothing"),
@@ -375,7 +392,7 @@ fn no_extension(bench: &mut Bench) -> Judged {
         "x-webkit-deflate-frame, permessage-bzip2",
     ] {
         let request = bench.upgrade_request().with(FIELD, offer);
-        let (_, response) = upgraded(bench, &request, &format!("that offers {offer:?}"))?;
+        let response = upgraded(bench, &request, &format!("that offers {offer:?}"))?;
         if let Some(came) = response.field(FIELD) {
             return Err(Stop::fail(
                 format!("to {offer:?}, 101 without {FIELD}"),

@@ -223,6 +223,11 @@ fn form() -> Vec<Mutant> {
             joins_first(4000, |first| is_wrong(first) && first.is_of("mallory"))
         }),
         mutant(
+            "H4.3/incumbent-undisturbed",
+            "looks for the incumbent first",
+            || joins_first(4011, |first| first.value()["peer"] == true),
+        ),
+        mutant(
             "H4.1/as-servers-use-them",
             "takes who has a path for a server",
             || refuses(4011, |first| !first.value()["path"].is_null()),

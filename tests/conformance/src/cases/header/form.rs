@@ -4,7 +4,7 @@ use super::{accepted, closed, in_parts, refused, undisturbed};
 use crate::bench::Bench;
 use crate::case::{Case, Judged, Stop, case};
 use crate::session::listed;
-use crate::wire::{Frame, Length, head};
+use crate::wire::{Frame, Length, Opcode, head};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -50,7 +50,7 @@ pub(super) fn cases() -> Vec<Case> {
             "a header in binary fragments is refused",
             |bench| {
                 let mut frames = in_parts(&bench.header("alice"), &[10]);
-                frames[0].opcode = crate::wire::Opcode::BINARY;
+                frames[0].opcode = Opcode::BINARY;
                 let mut session = bench.open("alice")?;
                 session.send_together(&frames)?;
                 closed(&mut session, 4000, "a header in binary fragments")
@@ -105,6 +105,11 @@ pub(super) fn cases() -> Vec<Case> {
             declared_fragments,
         )
         .connections(1),
+        case(
+            "H4.3/incumbent-undisturbed",
+            "a server that takes no peers refuses a handshake without disturbing the member with its names",
+            handshake_disturbs_nobody,
+        ),
         case(
             "H4.1/as-servers-use-them",
             "reserved members have no meaning without peer, also if they are well-formed",
@@ -196,12 +201,24 @@ fn nobody_notices(bench: &mut Bench) -> Judged {
     alice.hears_announcements = true;
     for (frame, what) in wrong(bench, "alice") {
         undisturbed(bench, &mut alice, &mut bob, what, |bench| {
-            let mut session = bench.open("mallory")?;
-            session.send(&frame)?;
-            closed(&mut session, 4000, what)
+            refused(bench, &frame, 4000, what)
         })?;
     }
     Ok(())
+}
+
+fn handshake_disturbs_nobody(bench: &mut Bench) -> Judged {
+    if bench.target().peer_key.is_some() {
+        return Err(Stop::Skip("the server takes peers".into()));
+    }
+    let (mut alice, mut bob) = bench.pair()?;
+    alice.hears_announcements = true;
+    let header = bench.header("alice");
+    let header = format!(r#"{},"peer":true}}"#, header.trim_end_matches('}'));
+    let what = "a handshake between servers";
+    undisturbed(bench, &mut alice, &mut bob, what, |bench| {
+        refused(bench, &Frame::text(&*header), 4011, what)
+    })
 }
 
 fn fragments_together(bench: &mut Bench) -> Judged {

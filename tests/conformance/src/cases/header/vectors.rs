@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{accepted, closed, random_letters};
+use super::{accepted, random_letters, refused};
 use crate::bench::Bench;
 use crate::case::{Case, Judged, Stop, case};
 use crate::wire::{Frame, Opcode};
@@ -258,9 +258,7 @@ fn run(bench: &mut Bench, vector: &Vector) -> Judged {
         }
     };
     let what = format!("a header ({given}; {why})");
-    let mut session = bench.open("alice")?;
-    session.send(&frame(payload))?;
-    closed(&mut session, code, &what)
+    refused(bench, &frame(payload), code, &what)
 }
 
 #[cfg(test)]

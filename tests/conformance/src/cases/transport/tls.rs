@@ -7,6 +7,7 @@ use rustls::SupportedProtocolVersion;
 use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
 
+use super::{control, lives};
 use crate::bench::{Bench, random_digits};
 use crate::case::{Case, Judged, Stop, case};
 use crate::connection::Connection;
@@ -66,19 +67,19 @@ fn session_over(bench: &Bench, tls: Result<Connection, End>, what: &str) -> Judg
     let connection = tls.map_err(|end| Stop::fail(&expected, end.to_string()))?;
     let answer = bench.upgrade_on(connection, &bench.upgrade_request())?;
     match answer {
-        Ok(_) => Ok(()),
+        Ok((session, _)) => lives(session),
         Err(response) => Err(Stop::fail(expected, response.status.to_string())),
     }
 }
 
 fn carries(bench: &Bench, versions: &[&'static SupportedProtocolVersion], what: &str) -> Judged {
-    drop(bench.tls("before")?);
+    control(bench)?;
     let tls = shaken(bench, versions, &["http/1.1"])?;
     session_over(bench, tls, &format!("over {what}"))
 }
 
 fn nothing_older(bench: &mut Bench) -> Judged {
-    drop(bench.tls("before")?);
+    control(bench)?;
     for (version, name) in [(2, "TLS 1.1"), (1, "TLS 1.0"), (0, "SSL 3.0")] {
         let mut alice = bench.tcp("alice")?;
         let hello = old_hello(&bench.target().name, version);
@@ -178,7 +179,7 @@ fn alpn_of(connection: &Connection) -> String {
 }
 
 fn alpn_selected(bench: &mut Bench) -> Judged {
-    drop(bench.tls("before")?);
+    control(bench)?;
     let selected = |connection: &Connection, offer: &[&str]| {
         let came = alpn_of(connection);
         match came == "http/1.1 is selected" {
@@ -215,7 +216,7 @@ fn alpn_selected(bench: &mut Bench) -> Judged {
 }
 
 fn alpn_refused(bench: &mut Bench) -> Judged {
-    drop(bench.tls("before")?);
+    control(bench)?;
     for offer in [
         &["h2"][..],
         &["http/1.0"],
@@ -242,7 +243,7 @@ fn alpn_refused(bench: &mut Bench) -> Judged {
 }
 
 fn no_alpn(bench: &mut Bench) -> Judged {
-    drop(bench.tls("before")?);
+    control(bench)?;
     let tls = shaken(bench, rustls::ALL_VERSIONS, &[])?;
     session_over(bench, tls, "without ALPN")
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{closes_with, refuses, takes};
+use super::{closes_with, first, refuses, takes};
 use crate::proxy::Hooks;
 use crate::{Mutant, is_data, mutant};
 
@@ -13,6 +13,13 @@ pub(super) fn mutants() -> Vec<Mutant> {
     mutants.extend([
         mutant("H4.3/peer-true-auth", "looks at auth first", || {
             closes_with(4001, 4011)
+        }),
+        mutant("H1.2/around", "waits for a brace", || {
+            first(|first, wires| {
+                if first.payload.starts_with(b"{") {
+                    wires.send_server(first.frame());
+                }
+            })
         }),
         mutant("H1.9/surrogate-pair", "does not join surrogates", || {
             renames(|_| "\u{fffd}\u{fffd}".into())

@@ -153,6 +153,17 @@ fn heard_behind(
     }
 }
 
+/// Whether there is no history that a joiner could be replayed.
+pub(super) fn keeps_nothing(bench: &Bench) -> bool {
+    let limits = bench.limits();
+    [
+        limits.limit,
+        limits.history_bytes,
+        limits.history_channel_bytes,
+    ]
+    .contains(&0)
+}
+
 /// These bytes, the first of a session, are refused with this code.
 pub(super) fn refused(bench: &Bench, frame: &Frame, code: u16, what: &str) -> Judged {
     let mut session = bench.open("mallory")?;

@@ -1,6 +1,6 @@
 //! What a header may look like, and what becomes of one that does not.
 
-use super::{accepted, closed, in_parts, refused, undisturbed};
+use super::{accepted, closed, in_parts, keeps_nothing, refused, undisturbed};
 use crate::bench::Bench;
 use crate::case::{Case, Judged, Stop, case};
 use crate::session::listed;
@@ -181,6 +181,9 @@ fn joins_nothing(bench: &mut Bench) -> Judged {
     if !heard.is_empty() {
         let expected = "alice hears nothing of those who are refused";
         return Err(Stop::fail(expected, listed(&heard)));
+    }
+    if keeps_nothing(bench) {
+        return Ok(());
     }
     let (replay, _carol) = bench.replay("carol", &mut bob).map_err(Stop::on_the_way)?;
     let of_mallory = |payload: &[u8]| {

@@ -342,7 +342,7 @@ fn every_wrong_client_is_noticed() {
     let mut pairs = Vec::new();
     for case in client_cases() {
         for mutant in mutants() {
-            if case.is_meant_by(mutant.case) {
+            if case.is_meant_by(&mutant.case) {
                 let subject = subject(&right, mutant.entry, &mutant.hooks);
                 pairs.push((case.clone(), mutant.what, subject));
             }

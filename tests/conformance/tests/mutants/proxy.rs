@@ -4,7 +4,7 @@
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -320,6 +320,8 @@ impl Default for Entry {
 /// A proxy, until it is dropped.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
+    /// The same port over IPv4, and over IPv6 if there is any.
+    pub(crate) addresses: Vec<SocketAddr>,
     stop: Arc<AtomicBool>,
 }
 
@@ -330,35 +332,62 @@ impl Proxy {
         entry: Entry,
         hooks: impl Fn() -> Hooks + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+        let listeners = listeners();
+        let addresses = listeners.iter().map(|one| one.local_addr().unwrap());
+        let addresses: Vec<_> = addresses.collect();
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
         let entry = Arc::new(entry);
         let hooks = Arc::new(hooks);
-        thread::spawn(move || {
-            for (number, client) in listener.incoming().enumerate() {
-                if stopped.load(Ordering::Relaxed) {
-                    return;
+        let count = Arc::new(AtomicUsize::new(0));
+        for listener in listeners {
+            let (stopped, entry, hooks) = (stop.clone(), entry.clone(), hooks.clone());
+            let count = count.clone();
+            thread::spawn(move || {
+                for client in listener.incoming() {
+                    if stopped.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let (Ok(client), entry, hooks) = (client, entry.clone(), hooks.clone()) else {
+                        return;
+                    };
+                    let stopped = stopped.clone();
+                    let number = count.fetch_add(1, Ordering::Relaxed);
+                    thread::spawn(move || {
+                        let _ = serve(client, server, &entry, hooks(), number, &stopped);
+                    });
                 }
-                let (Ok(client), entry, hooks) = (client, entry.clone(), hooks.clone()) else {
-                    return;
-                };
-                let stopped = stopped.clone();
-                thread::spawn(move || {
-                    let _ = serve(client, server, &entry, hooks(), number, &stopped);
-                });
-            }
-        });
-        Self { address, stop }
+            });
+        }
+        Self {
+            address: addresses[0],
+            addresses,
+            stop,
+        }
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // So that its thread sees it.
-        let _ = TcpStream::connect(self.address);
+        // So that its threads see it.
+        for address in &self.addresses {
+            let _ = TcpStream::connect(address);
+        }
+    }
+}
+
+/// One port over IPv4, and over IPv6 if there is any.
+fn listeners() -> Vec<TcpListener> {
+    let has_ipv6 = TcpListener::bind("[::1]:0").is_ok();
+    loop {
+        let four = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = four.local_addr().unwrap().port();
+        match TcpListener::bind(("::1", port)) {
+            Ok(six) => return vec![four, six],
+            Err(_) if !has_ipv6 => return vec![four],
+            // It is taken there.
+            Err(_) => {}
+        }
     }
 }
 

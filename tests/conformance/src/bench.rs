@@ -329,6 +329,32 @@ impl Bench {
         Ok((alice, bob))
     }
 
+    /// Waits until both are members by texts that were not said before: what one of them says is not taken for something
+    /// that a replay has, and all that either has said so far is accepted.
+    ///
+    /// # Errors
+    /// They do not hear each other.
+    pub fn acquaint(&mut self, one: &mut Session, other: &mut Session) -> Judged {
+        let patience = other.patience();
+        let deadline = Instant::now() + patience;
+        // A history that keeps nothing may have to be told again.
+        let again = self.limits().limit == 0;
+        loop {
+            if again {
+                other.connection().patience = Duration::from_millis(500).min(patience);
+            }
+            let heard = self.fence(one, other);
+            other.connection().patience = patience;
+            match heard {
+                Ok(_) => break,
+                Err(_) if again && Instant::now() < deadline => {}
+                Err(stop) => return Err(stop.on_the_way()),
+            }
+        }
+        self.fence(other, one).map_err(Stop::on_the_way)?;
+        Ok(())
+    }
+
     /// What alice says before a case begins.
     pub const HELLO: &str = "hello";
 

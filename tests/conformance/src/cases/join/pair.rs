@@ -165,7 +165,7 @@ impl Stage {
         let (alice, mut bob) = bench.pair()?;
         let mut alice = alice.silent();
         let newcomer = bench.open("newcomer")?;
-        bench.meet(&mut alice, &mut bob)?;
+        bench.acquaint(&mut alice, &mut bob)?;
         Ok(Self {
             alice,
             bob,

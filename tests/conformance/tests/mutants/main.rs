@@ -16,6 +16,7 @@ mod leaving;
 mod messages;
 mod peering;
 mod proxy;
+mod roles;
 mod slow;
 mod transport;
 

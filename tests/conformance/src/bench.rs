@@ -272,7 +272,7 @@ impl Bench {
     pub fn open_narrow(&self, who: &str) -> Judged<Session> {
         let connection = self.tcp(who)?;
         let socket = SockRef::from(connection.stream.tcp());
-        let narrowed = socket.set_recv_buffer_size(1 << 14);
+        let narrowed = socket.set_recv_buffer_size(1 << 18);
         narrowed.map_err(|error| Stop::Inconclusive(error.to_string()))?;
         let shaken = self.shake(connection, self.target.tls.clone())?;
         let connection = shaken.map_err(|end| Stop::Inconclusive(format!("TLS: {end}")))?;

@@ -89,13 +89,11 @@ fn receives_nothing_more(bench: &mut Bench) -> Judged {
         .fence(&mut bob, &mut carol)
         .map_err(Stop::on_the_way)?;
     // Her end of the connection is still open. The server's may be at an end.
-    loop {
-        match alice.next(bench.patience() / 4)? {
-            None | Some(Event::End(_)) => return Ok(()),
-            Some(other) => {
-                let expected = "alice receives nothing behind the close frame";
-                return Err(Stop::fail(expected, other.to_string()));
-            }
+    match alice.next(bench.patience() / 4)? {
+        None | Some(Event::End(_)) => Ok(()),
+        Some(other) => {
+            let expected = "alice receives nothing behind the close frame";
+            Err(Stop::fail(expected, other.to_string()))
         }
     }
 }

@@ -84,17 +84,17 @@ pub(super) fn cases() -> Vec<Case> {
             replayed_in_one_frame,
         ),
         case(
-            "M1.7/empty",
+            "M1.7/live",
             "empty messages, text and binary, are distributed",
             empty,
         ),
         case(
-            "M1.7/empty-in-fragments",
+            "M1.7/in-fragments",
             "a message of empty fragments is distributed as an empty message",
             empty_in_fragments,
         ),
         case(
-            "M1.7/empty-stored",
+            "M1.7/stored",
             "empty messages are stored and replayed",
             empty_stored,
         ),

@@ -121,13 +121,13 @@ pub(super) fn mutants() -> Vec<Mutant> {
             "replays long messages in fragments",
             || said_to("late", |_, frame, wires| in_two(frame, wires)),
         ),
-        mutant("M1.7/empty", "drops empty messages", || {
+        mutant("M1.7/live", "drops empty messages", || {
             without("bob", |frame| frame.payload.is_empty())
         }),
-        mutant("M1.7/empty-in-fragments", "drops empty messages", || {
+        mutant("M1.7/in-fragments", "drops empty messages", || {
             without("bob", |frame| frame.payload.is_empty())
         }),
-        mutant("M1.7/empty-stored", "does not store empty messages", || {
+        mutant("M1.7/stored", "does not store empty messages", || {
             without("late", |frame| frame.payload.is_empty())
         }),
         to_all_channels(),

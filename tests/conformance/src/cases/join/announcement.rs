@@ -264,7 +264,7 @@ fn is_history(came: &[Message], expected: &[Message]) -> Judged {
 }
 
 /// A member that was there first, and has heard another say that it is here.
-fn alice_and(bench: &mut Bench, uid: &str, alice: &mut Session) -> Judged<Session> {
+fn alice_and(bench: &Bench, uid: &str, alice: &mut Session) -> Judged<Session> {
     let mut other = bench.join(uid)?;
     other.say(&format!("{uid} is here"))?;
     alice

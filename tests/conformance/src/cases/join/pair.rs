@@ -528,7 +528,7 @@ fn third_session(bench: &mut Bench) -> Judged {
 }
 
 /// A third session has come and is closed, and what has come of it for the others can be heard.
-fn third_comes(bench: &mut Bench, stage: &mut Stage) -> Judged {
+fn third_comes(bench: &Bench, stage: &mut Stage) -> Judged {
     let mut third = bench.join_as("third", "alice")?;
     let closed = third.close_frame(bench.patience(), "the third session is closed");
     closed.map_err(Stop::on_the_way)?;

@@ -340,34 +340,26 @@ fn third_tells(
     let turns = Turns::default();
     let come = Flag::default();
     mutant(case, what, move || {
-        let (came, comes) = (come.clone(), come.clone());
-        let mine = Flag::default();
+        let come = come.clone();
+        let (mine, came) = (Flag::default(), come.clone());
         let is_mine = mine.clone();
         Hooks::default()
             .up(turns.up(move |turn, is_header, frame, wires| {
-                if is_header && announces(&frame, "alice") {
-                    match turn {
-                        3 => comes.set(),
-                        turn if turn == which => mine.set(),
-                        _ => {}
-                    }
+                if is_header && turn == 3 {
+                    come.set();
+                } else if is_header && turn == which && announces(&frame, "alice") {
+                    mine.set();
+                } else if mine.is_set() && come.take() {
+                    hook(wires);
                 }
                 wires.send_server(frame);
             }))
-            .down({
-                let (is_mine, came) = (is_mine.clone(), came.clone());
-                move |frame, wires| {
-                    // Before what is said when the third has gone.
-                    if is_mine.is_set() && is_text(&frame, "the third has gone") && came.take() {
-                        hook(wires);
-                    }
-                    wires.send_client(frame);
-                }
-            })
-            .tick(move |wires| {
-                if is_mine.is_set() && came.take() {
+            .down(move |frame, wires| {
+                // Before what is said when the third has gone.
+                if is_mine.is_set() && is_text(&frame, "the third has gone") && came.take() {
                     hook(wires);
                 }
+                wires.send_client(frame);
             })
     })
 }

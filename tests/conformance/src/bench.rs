@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls::{ClientConfig, ClientConnection};
 use serde_json::json;
+use socket2::SockRef;
 
 use crate::case::{Case, Judged, Stop};
 use crate::connection::Connection;
@@ -100,6 +101,22 @@ impl Bench {
                     .into(),
             )
         })
+    }
+
+    /// Goes on only if a channel's history keeps so many small messages, and so many bytes.
+    ///
+    /// # Errors
+    /// It keeps less: the case is skipped.
+    pub fn keeps(&self, messages: u64, bytes: u64) -> Judged {
+        let limits = self.limits();
+        let bound = limits.history_channel_bytes.min(limits.history_bytes / 2);
+        // What an entry costs besides (M3.5).
+        match limits.limit >= messages && bound >= bytes + messages * 256 {
+            true => Ok(()),
+            false => Err(Stop::Skip(format!(
+                "the histories of the server keep less than {messages} messages of {bytes} bytes together"
+            ))),
+        }
     }
 
     /// A channel that nobody is on.
@@ -248,6 +265,27 @@ impl Bench {
         }
     }
 
+    /// The same with a small receive buffer, so that what it does not read soon waits on the server.
+    ///
+    /// # Errors
+    /// There is no session.
+    pub fn open_narrow(&self, who: &str) -> Judged<Session> {
+        let connection = self.tcp(who)?;
+        let socket = SockRef::from(connection.stream.tcp());
+        let narrowed = socket.set_recv_buffer_size(1 << 18);
+        narrowed.map_err(|error| Stop::Inconclusive(error.to_string()))?;
+        let shaken = self.shake(connection, self.target.tls.clone())?;
+        let connection = shaken.map_err(|end| Stop::Inconclusive(format!("TLS: {end}")))?;
+        match self.upgrade_on(connection, &self.upgrade_request()) {
+            Ok(Ok((session, _))) => Ok(session),
+            Ok(Err(response)) => {
+                let why = format!("no upgrade: {}", response.status);
+                Err(Stop::Inconclusive(why))
+            }
+            Err(stop) => Err(stop.on_the_way()),
+        }
+    }
+
     /// A session that has sent its header on the case's channel. Whether it has joined is not known yet.
     ///
     /// # Errors
@@ -289,6 +327,32 @@ impl Bench {
         let mut bob = self.join("bob")?;
         self.meet(&mut alice, &mut bob)?;
         Ok((alice, bob))
+    }
+
+    /// Waits until both are members by texts that were not said before: what one of them says is not taken for something
+    /// that a replay has, and all that either has said so far is accepted.
+    ///
+    /// # Errors
+    /// They do not hear each other.
+    pub fn acquaint(&mut self, one: &mut Session, other: &mut Session) -> Judged {
+        let patience = other.patience();
+        let deadline = Instant::now() + patience;
+        // A history that keeps nothing may have to be told again.
+        let again = self.limits().limit == 0;
+        loop {
+            if again {
+                other.connection().patience = Duration::from_millis(500).min(patience);
+            }
+            let heard = self.fence(one, other);
+            other.connection().patience = patience;
+            match heard {
+                Ok(_) => break,
+                Err(_) if again && Instant::now() < deadline => {}
+                Err(stop) => return Err(stop.on_the_way()),
+            }
+        }
+        self.fence(other, one).map_err(Stop::on_the_way)?;
+        Ok(())
     }
 
     /// What alice says before a case begins.

@@ -42,6 +42,13 @@ impl Message {
         }
     }
 
+    /// The announcement of a uid on a channel: the canonical form (J3.1, J3.2).
+    #[must_use]
+    pub fn announcement(uid: &str, channel: &str) -> Self {
+        let (uid, channel) = (escaped(uid), escaped(channel));
+        Self::text(&format!(r#"{{"uid":"{uid}","channel":"{channel}"}}"#))
+    }
+
     /// Whether type and payload are the same, in however many frames it came.
     #[must_use]
     pub fn equals(&self, other: &Self) -> bool {
@@ -574,6 +581,25 @@ impl Session {
     fn nothing(&self) -> String {
         format!("nothing within {:.1} s", self.patience().as_secs_f32())
     }
+}
+
+/// A name as it stands in the canonical form (J3.2).
+fn escaped(name: &str) -> String {
+    let mut text = String::new();
+    for character in name.chars() {
+        match character {
+            '"' => text.push_str("\\\""),
+            '\\' => text.push_str("\\\\"),
+            '\u{8}' => text.push_str("\\b"),
+            '\u{c}' => text.push_str("\\f"),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\t' => text.push_str("\\t"),
+            '\0'..' ' => text.push_str(&format!("\\u{:04x}", u32::from(character))),
+            other => text.push(other),
+        }
+    }
+    text
 }
 
 fn not_rfc6455(what: &str) -> Stop {

@@ -10,4 +10,12 @@ pub const UNJUDGED: &[(&str, &str)] = &[
         "A2.7",
         "a server that refuses to start cannot be connected to; it is for its operator to see",
     ),
+    (
+        "L1.4",
+        "what is activity decides when a history expires, which takes 30 days and is not configured",
+    ),
+    (
+        "L1.5",
+        "a channel would have to have members and no activity for 30 days, which is not configured",
+    ),
 ];

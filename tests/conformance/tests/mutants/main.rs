@@ -17,6 +17,7 @@ mod leaving;
 mod messages;
 mod peering;
 mod proxy;
+mod roles;
 mod slow;
 mod transport;
 

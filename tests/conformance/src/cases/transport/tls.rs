@@ -26,7 +26,7 @@ pub(super) fn cases() -> Vec<Case> {
         .connections(1),
         case(
             "T1.2/nothing-older",
-            "a client that knows TLS 1.1 at most, or less, gets no handshake",
+            "a client that knows nothing newer than TLS 1.1 gets no handshake",
             nothing_older,
         )
         .connections(1),
@@ -59,7 +59,15 @@ fn shaken(
 ) -> Judged<Result<Connection, End>> {
     let config = client_config(&bench.target().trust, versions, alpn);
     let config = config.map_err(Stop::Inconclusive)?;
+    bench.note(format!(
+        "TLS of {versions:?}, by ALPN {alpn:?} is offered",
+        versions = names(versions)
+    ));
     bench.shake(bench.tcp("alice")?, Arc::new(config))
+}
+
+fn names(versions: &[&'static SupportedProtocolVersion]) -> Vec<rustls::ProtocolVersion> {
+    versions.iter().map(|version| version.version).collect()
 }
 
 fn session_over(bench: &Bench, tls: Result<Connection, End>, what: &str) -> Judged {

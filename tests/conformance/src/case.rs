@@ -192,7 +192,6 @@ pub struct Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     #[test]
     fn a_selection_means_whole_numbers() {

@@ -124,9 +124,10 @@ pub(super) fn cases() -> Vec<Case> {
         .connections(2),
         case(
             "A2.5/incumbent-undisturbed",
-            "who fails auth is closed with 4001 at once, and the member with its names is not disturbed",
+            "who fails auth is refused at once, and the member with its names is not disturbed",
             incumbent_undisturbed,
         ),
+        case("A2.5/4001", "who fails auth is closed with 4001", code).connections(4),
         case(
             "A3.1/not-sent",
             "what reaches the other members, live or in a replay, has no auth in it",
@@ -169,7 +170,7 @@ fn right(bench: &mut Bench, uid: &str, channel: &str) -> Judged {
 }
 
 fn refuses(bench: &Bench, header: &str, what: &str) -> Judged {
-    super::header::refused(bench, &Frame::text(header), 4001, what)
+    super::header::refused(bench, &Frame::text(header), what)
 }
 
 /// The key is the right one: with its hash there is a session.
@@ -277,6 +278,22 @@ fn wrong_without_key(bench: &mut Bench) -> Judged {
     ] {
         let header = header("alice", &channel, Some(&auth));
         refuses(bench, &header, &format!("auth that is {what}"))?;
+    }
+    Ok(())
+}
+
+fn code(bench: &mut Bench) -> Judged {
+    control(bench)?;
+    let wrong = digits(bench.target().hash("alice", &bench.channel) ^ 1);
+    for (auth, what) in [
+        (Some(&*wrong), "a wrong auth"),
+        (Some("no digits"), "a malformed auth"),
+        (None, "no auth"),
+    ] {
+        if auth.is_some() || bench.target().key.is_some() {
+            let header = header("alice", &bench.channel, auth);
+            super::header::refused_with(bench, &Frame::text(header), 4001, what)?;
+        }
     }
     Ok(())
 }

@@ -164,11 +164,31 @@ pub(super) fn keeps_nothing(bench: &Bench) -> bool {
     .contains(&0)
 }
 
-/// These bytes, the first of a session, are refused with this code.
-pub(super) fn refused(bench: &Bench, frame: &Frame, code: u16, what: &str) -> Judged {
+/// This frame, the first of a session, is refused: with which code is another clause's matter.
+pub(super) fn refused(bench: &Bench, frame: &Frame, what: &str) -> Judged {
+    let mut session = bench.open("mallory")?;
+    session.send(frame)?;
+    turned_away(&mut session, what)
+}
+
+/// The same with this code.
+pub(super) fn refused_with(bench: &Bench, frame: &Frame, code: u16, what: &str) -> Judged {
     let mut session = bench.open("mallory")?;
     session.send(frame)?;
     closed(&mut session, code, what)
+}
+
+/// The session is ended for what it has sent, in whatever way.
+pub(super) fn turned_away(session: &mut Session, what: &str) -> Judged {
+    let deadline = Instant::now() + session.patience();
+    let mut came = format!("nothing within {:.1} s", session.patience().as_secs_f32());
+    loop {
+        match session.next(deadline.saturating_duration_since(Instant::now()))? {
+            Some(Event::Close(_) | Event::End(_)) => return Ok(()),
+            Some(event) => came = event.to_string(),
+            None => return Err(Stop::fail(format!("{what} is refused: closed"), came)),
+        }
+    }
 }
 
 /// The session is closed with this code for what it has sent.

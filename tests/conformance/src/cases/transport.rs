@@ -179,7 +179,7 @@ fn told(response: &Response) -> String {
 fn upgraded(bench: &Bench, request: &Request, what: &str) -> Judged<Response> {
     match bench.upgrade("alice", request)? {
         Ok((session, response)) => {
-            lives(session)?;
+            lives(bench, session)?;
             Ok(response)
         }
         Err(response) => Err(Stop::fail(
@@ -189,17 +189,23 @@ fn upgraded(bench: &Bench, request: &Request, what: &str) -> Judged<Response> {
     }
 }
 
-/// A session is not merely promised: it answers a close frame.
-fn lives(mut session: Session) -> Judged {
+/// A session is not merely promised: it answers, be it a ping behind its header or a close frame.
+fn lives(bench: &Bench, mut session: Session) -> Judged {
+    let header = bench.header_on("alice", &bench.another_channel());
+    session.send_together(&[Frame::text(header), Frame::ping("there?")])?;
+    if session.pong(b"there?").is_ok() {
+        session.leave();
+        return Ok(());
+    }
     session.send(&Frame::close(1000, ""))?;
-    let answer = session.close_frame(session.patience(), "an answer to the close frame");
+    let answer = session.close_frame(session.patience(), "an answer to a ping or a close frame");
     answer.map_err(Stop::on_the_way)?;
     Ok(())
 }
 
 /// Whoever does everything right gets a session: what is refused is refused for what is wrong.
 fn control(bench: &Bench) -> Judged {
-    lives(bench.open("control")?)
+    lives(bench, bench.open("control")?)
 }
 
 fn not_over_plain_tcp(bench: &mut Bench) -> Judged {

@@ -127,9 +127,11 @@ fn forms() -> Vec<Mutant> {
         mutant("A1.4", "gives a value to what is malformed", || {
             takes_auth(|auth| !is_well_formed(auth))
         }),
-        mutant("A1.4", "closes with 4000 for what is malformed", || {
-            closes_with(4000, 4001)
-        }),
+        mutant(
+            "A2.5/4001",
+            "closes with 4000 for what is malformed",
+            || closes_with(4000, 4001),
+        ),
         mutant("A1.4/plus", "takes a sign", || {
             takes_auth(|auth| auth.starts_with('+'))
         }),
@@ -167,9 +169,6 @@ fn keys() -> Vec<Mutant> {
         mutant("A2.1/missing", "wants no auth", || {
             right_for_alice(Some(KEY))
         }),
-        mutant("A2.1/missing", "closes with 4000", || {
-            closes_with(4000, 4001)
-        }),
         mutant("A2.2/wrong", "wants any auth", || {
             right_for_alice(Some(KEY))
         }),
@@ -196,9 +195,7 @@ fn keys() -> Vec<Mutant> {
             "looks for the incumbent first",
             || joins_first(4001, |first| auth(first).is_some()),
         ),
-        mutant("A2.5/incumbent-undisturbed", "closes with 4002", || {
-            closes_with(4002, 4001)
-        }),
+        mutant("A2.5/4001", "closes with 4002", || closes_with(4002, 4001)),
     ]
 }
 

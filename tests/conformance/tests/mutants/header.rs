@@ -215,10 +215,17 @@ fn form() -> Vec<Mutant> {
         mutant("H1.11/header-before-auth", "looks at auth first", || {
             closes_with(4001, 4000)
         }),
-        mutant("H1.12", "joins first and looks at the header then", || {
-            joins_first(4000, is_wrong)
-        }),
-        mutant("H1.12", "closes with 1008", || closes_with(1008, 4000)),
+        mutant(
+            "H1.12/joins-nothing",
+            "joins first and looks at the header then",
+            || joins_first(4000, is_wrong),
+        ),
+        mutant(
+            "H1.12/nobody-notices",
+            "joins first and looks at the header then",
+            || joins_first(4000, is_wrong),
+        ),
+        mutant("H1.12/4000", "closes with 1008", || closes_with(1008, 4000)),
         mutant("H1.12/joins-nothing", "announces who is refused", || {
             joins_first(4000, |first| is_wrong(first) && first.is_of("mallory"))
         }),
@@ -262,9 +269,7 @@ fn size() -> Vec<Mutant> {
         mutant("H2.1/declared", "waits for the whole frame", || {
             Hooks::default().up(|frame, wires| wires.send_server(frame))
         }),
-        mutant("H2.1/declared", "closes with 1009", || {
-            closes_with(1009, 4000)
-        }),
+        mutant("H1.12/4000", "closes with 1009", || closes_with(1009, 4000)),
         mutant(
             "H2.1/declared-fragments",
             "waits for the whole fragment",

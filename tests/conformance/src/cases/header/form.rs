@@ -1,6 +1,6 @@
 //! What a header may look like, and what becomes of one that does not.
 
-use super::{accepted, closed, in_parts, keeps_nothing, refused, undisturbed};
+use super::{accepted, in_parts, keeps_nothing, refused, refused_with, turned_away, undisturbed};
 use crate::bench::Bench;
 use crate::case::{Case, Judged, Stop, case};
 use crate::session::listed;
@@ -8,6 +8,12 @@ use crate::wire::{Frame, Length, Opcode, head};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
+        case(
+            "H1.12/4000",
+            "a session whose header is refused is closed with 4000",
+            code,
+        )
+        .connections(4),
         case(
             "H1.1/control-frames-first",
             "control frames may come before the header",
@@ -53,7 +59,7 @@ pub(super) fn cases() -> Vec<Case> {
                 frames[0].opcode = Opcode::BINARY;
                 let mut session = bench.open("alice")?;
                 session.send_together(&frames)?;
-                closed(&mut session, 4000, "a header in binary fragments")
+                turned_away(&mut session, "a header in binary fragments")
             },
         )
         .connections(1),
@@ -71,7 +77,7 @@ pub(super) fn cases() -> Vec<Case> {
                         bench.channel
                     );
                     let what = format!("a header with {what} and a malformed auth");
-                    refused(bench, &Frame::text(header), 4000, &what)?;
+                    refused_with(bench, &Frame::text(header), 4000, &what)?;
                 }
                 Ok(())
             },
@@ -168,6 +174,13 @@ fn wrong(bench: &Bench, uid: &str) -> [(Frame, &'static str); 4] {
     ]
 }
 
+fn code(bench: &mut Bench) -> Judged {
+    for (frame, what) in wrong(bench, "alice") {
+        refused_with(bench, &frame, 4000, what)?;
+    }
+    Ok(())
+}
+
 fn joins_nothing(bench: &mut Bench) -> Judged {
     const SAID: &str = "said by mallory";
     let (mut alice, mut bob) = bench.pair()?;
@@ -175,7 +188,7 @@ fn joins_nothing(bench: &mut Bench) -> Judged {
     for (frame, what) in wrong(bench, "mallory") {
         let mut session = bench.open("mallory")?;
         session.send_together(&[frame, Frame::text(SAID)])?;
-        closed(&mut session, 4000, what)?;
+        turned_away(&mut session, what)?;
     }
     let heard = bench.fence(&mut bob, &mut alice)?;
     if !heard.is_empty() {
@@ -204,7 +217,7 @@ fn nobody_notices(bench: &mut Bench) -> Judged {
     alice.hears_announcements = true;
     for (frame, what) in wrong(bench, "alice") {
         undisturbed(bench, &mut alice, &mut bob, what, |bench| {
-            refused(bench, &frame, 4000, what)
+            refused(bench, &frame, what)
         })?;
     }
     Ok(())
@@ -220,7 +233,7 @@ fn handshake_disturbs_nobody(bench: &mut Bench) -> Judged {
     let header = format!(r#"{},"peer":true}}"#, header.trim_end_matches('}'));
     let what = "a handshake between servers";
     undisturbed(bench, &mut alice, &mut bob, what, |bench| {
-        refused(bench, &Frame::text(&*header), 4011, what)
+        refused(bench, &Frame::text(&*header), what)
     })
 }
 
@@ -230,7 +243,7 @@ fn fragments_together(bench: &mut Bench) -> Judged {
     let frames = in_parts(&of_length(bench, "alice", 4097), &[2000, 0, 2096]);
     let mut session = bench.open("alice")?;
     session.send_together(&frames)?;
-    closed(&mut session, 4000, "a header of 4097 bytes in fragments")
+    turned_away(&mut session, "a header of 4097 bytes in fragments")
 }
 
 fn declared(bench: &mut Bench) -> Judged {
@@ -239,7 +252,7 @@ fn declared(bench: &mut Bench) -> Judged {
         let head = head(0x81, length, Length::Shortest, true);
         let what = format!("the head of a text frame of {length} bytes");
         session.send_bytes(&head, &what)?;
-        closed(&mut session, 4000, &what)?;
+        turned_away(&mut session, &what)?;
     }
     Ok(())
 }
@@ -250,9 +263,8 @@ fn declared_fragments(bench: &mut Bench) -> Judged {
     session.send(&Frame::text(&begun.as_bytes()[..4000]).unfinished())?;
     let head = head(0x80, 97, Length::Shortest, true);
     session.send_bytes(&head, "the head of a last fragment of 97 bytes")?;
-    closed(
+    turned_away(
         &mut session,
-        4000,
         "the head of a fragment that makes the header 4097 bytes long",
     )
 }

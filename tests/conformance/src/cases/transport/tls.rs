@@ -75,7 +75,7 @@ fn session_over(bench: &Bench, tls: Result<Connection, End>, what: &str) -> Judg
     let connection = tls.map_err(|end| Stop::fail(&expected, end.to_string()))?;
     let answer = bench.upgrade_on(connection, &bench.upgrade_request())?;
     match answer {
-        Ok((session, _)) => lives(session),
+        Ok((session, _)) => lives(bench, session),
         Err(response) => Err(Stop::fail(expected, response.status.to_string())),
     }
 }

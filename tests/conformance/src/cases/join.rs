@@ -1,8 +1,10 @@
 //! Join (client.md, section 5).
 
 mod announcement;
+mod canonical;
 mod pair;
 mod replay;
+mod same_pair;
 
 use crate::bench::Bench;
 use crate::case::Case;
@@ -10,7 +12,14 @@ use crate::session::Session;
 use crate::wire::Frame;
 
 pub(super) fn cases() -> Vec<Case> {
-    [pair::cases(), replay::cases(), announcement::cases()].concat()
+    [
+        same_pair::cases(),
+        pair::cases(),
+        replay::cases(),
+        canonical::cases(),
+        announcement::cases(),
+    ]
+    .concat()
 }
 
 /// Leaves small messages in a history that large ones were in. What comes of it is of no interest.

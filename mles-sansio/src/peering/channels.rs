@@ -103,7 +103,7 @@ impl Node {
         };
         let joined = known.is_some_and(|group| link.lanes.contains_key(&group));
         let full = link.lanes.len() >= self.config.peering.channels
-            || known.is_none() && self.channels.cost() >= self.config.history_bytes;
+            || known.is_none() && self.channels.are_full(&self.config);
         if !joined && full {
             // C1.8
             if link.owes_much() {

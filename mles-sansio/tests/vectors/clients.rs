@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use mles_sansio::header::{self, announcement, announces};
 use mles_sansio::{
-    Action, Closing, Config, Event, Frame, HEADER_MAX, Instant, Key, Kind, Now, Violation, auth,
+    Action, Closing, Config, Event, Frame, HEADER_MAX, Instant, Key, Kind, Notice, Now, Violation,
+    auth,
 };
 use serde_json::{Value, json};
 
@@ -200,6 +201,8 @@ fn histories() {
                 same(&format!("kept at {at}"), &world.kept(channel), &expected)?;
                 let expected: Vec<_> = expected.into_iter().map(|(_, frame)| frame).collect();
                 let actions = world.join(at, uid, channel);
+                let lags = |a: &Action| matches!(a, Action::Notice(Notice::Lagging { .. }));
+                assert!(!actions.iter().any(lags), "J3.5: by its own announcement");
                 same(&format!("replay at {at}"), &replay(&actions), &expected)?;
                 let conn = mles_sansio::ConnId(at);
                 let _ = world.event(Event::Replayed { conn });

@@ -184,51 +184,51 @@ fn alice_and(bench: &Bench, uid: &str, alice: &mut Session) -> Judged<Session> {
     Ok(other)
 }
 
+/// What came before alice and bob had met, in whatever order, and what came since.
+fn since_met(mut came: Vec<Message>) -> Judged<(Vec<Message>, Vec<Message>)> {
+    let met = Message::text(Bench::HERE);
+    let at = came.iter().position(|message| message.equals(&met));
+    let at = at.ok_or_else(|| Stop::Inconclusive(format!("replayed: {}", listed(&came))))?;
+    let since = came.split_off(at + 1);
+    Ok((came, since))
+}
+
 fn stored_in_its_place(bench: &mut Bench) -> Judged {
     bench.keeps(10, 0)?;
-    let mut alice = bench.join("alice")?;
-    alice.say("one")?;
-    let mut bob = bench.join("bob")?;
-    bob.until("one").map_err(Stop::on_the_way)?;
-    bob.say("two")?;
-    alice.until("two").map_err(Stop::on_the_way)?;
-    alice.say("three")?;
-    bob.until("three").map_err(Stop::on_the_way)?;
-    let _carol = alice_and(bench, "carol", &mut alice)?;
-    let came = replayed(bench, &mut alice)?;
-    let announcement = |uid| Message::announcement(uid, &bench.channel);
-    // Bob may have joined before alice spoke, or after.
-    let end = [
-        Message::text("two"),
-        Message::text("three"),
-        announcement("carol"),
+    let (mut alice, mut bob) = bench.pair()?;
+    alice.say("before")?;
+    bob.hears("before").map_err(Stop::on_the_way)?;
+    let mut carol = alice_and(bench, "carol", &mut alice)?;
+    alice.say("after")?;
+    carol.until("after").map_err(Stop::on_the_way)?;
+    let (_, since) = since_met(replayed(bench, &mut alice)?)?;
+    let expected = [
+        Message::text("before"),
+        Message::announcement("carol", &bench.channel),
         Message::text("carol is here"),
+        Message::text("after"),
     ];
-    let (one, bob) = (Message::text("one"), announcement("bob"));
-    let late = [&[announcement("alice"), one.clone(), bob.clone()][..], &end].concat();
-    let early = [&[announcement("alice"), bob, one][..], &end].concat();
-    is_history(&came, &late).or_else(|stop| is_history(&came, &early).map_err(|_| stop))
+    is_history(&since, &expected)
 }
 
 fn one_for_each_uid(bench: &mut Bench) -> Judged {
     bench.keeps(10, 0)?;
-    let mut alice = bench.join("alice")?;
-    let mut other = alice_and(bench, "bob", &mut alice)?;
+    let (mut alice, mut bob) = bench.pair()?;
+    let carol = alice_and(bench, "carol", &mut alice)?;
     alice.say("between")?;
-    other.until("between").map_err(Stop::on_the_way)?;
-    other.leave();
-    let other = alice_and(bench, "bob", &mut alice)?;
-    let came = replayed(bench, &mut alice)?;
-    drop(other);
-    let announcement = |uid| Message::announcement(uid, &bench.channel);
+    bob.until("between").map_err(Stop::on_the_way)?;
+    carol.leave();
+    let mut again = bench.join("carol")?;
+    again.say("carol is back")?;
+    alice.until("carol is back").map_err(Stop::on_the_way)?;
+    let (_, since) = since_met(replayed(bench, &mut alice)?)?;
     let expected = [
-        announcement("alice"),
-        Message::text("bob is here"),
+        Message::text("carol is here"),
         Message::text("between"),
-        announcement("bob"),
-        Message::text("bob is here"),
+        Message::announcement("carol", &bench.channel),
+        Message::text("carol is back"),
     ];
-    is_history(&came, &expected)
+    is_history(&since, &expected)
 }
 
 /// More joins than this take too long.
@@ -423,8 +423,7 @@ const OTHERS: [(&str, &str, Make); 6] = [
 /// Alice says this twice: both are kept, and the announcements too.
 fn a_message(bench: &mut Bench, make: Make) -> Judged {
     bench.keeps(10, 0)?;
-    let mut alice = bench.join("alice")?;
-    let mut bob = alice_and(bench, "bob", &mut alice)?;
+    let (mut alice, mut bob) = bench.pair()?;
     let message = make(&bench.channel);
     let frame = match message.text {
         true => Frame::text(message.payload.clone()),
@@ -437,15 +436,16 @@ fn a_message(bench: &mut Bench, make: Make) -> Judged {
         Frame::text("behind"),
     ])?;
     bob.until("behind").map_err(Stop::on_the_way)?;
-    let came = replayed(bench, &mut bob)?;
+    let (before, since) = since_met(replayed(bench, &mut bob)?)?;
     let expected = [
-        Message::announcement("alice", &bench.channel),
-        Message::announcement("bob", &bench.channel),
-        Message::text("bob is here"),
         message.clone(),
         Message::text("between"),
         message,
         Message::text("behind"),
     ];
-    is_history(&came, &expected)
+    is_history(&since, &expected)?;
+    for uid in ["alice", "bob"] {
+        is_announced(&before, bench, uid, "a late joiner")?;
+    }
+    Ok(())
 }

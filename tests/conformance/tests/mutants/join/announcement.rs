@@ -57,17 +57,11 @@ pub(super) fn mutants() -> Vec<Mutant> {
         ),
         announcements_first(),
         mutant("J3.6/one-for-each-uid", "stores every announcement", || {
-            let mut done = false;
-            to("late", move |frame, wires| {
-                if is_text(&frame, "bob is here") && !done {
-                    done = true;
-                    wires.send_client(frame);
-                } else {
-                    if announces(&frame, "bob") {
-                        wires.send_client(frame.clone());
-                    }
-                    wires.send_client(frame);
+            to("late", |frame, wires| {
+                if announces(&frame, "carol") {
+                    wires.send_client(frame.clone());
                 }
+                wires.send_client(frame);
             })
         }),
         mutant(

@@ -178,6 +178,32 @@ pub(super) fn refused_with(bench: &Bench, frame: &Frame, code: u16, what: &str) 
     closed(&mut session, code, what)
 }
 
+/// The same where the code only shows which of several things was looked at first: a server that gives no code shows
+/// nothing.
+pub(super) fn refused_for(bench: &Bench, frame: &Frame, code: u16, what: &str) -> Judged {
+    let mut session = bench.open("mallory")?;
+    session.send(frame)?;
+    let expected = format!("{what} is refused: closed with {code}");
+    let deadline = Instant::now() + session.patience();
+    loop {
+        match session.next(deadline.saturating_duration_since(Instant::now()))? {
+            Some(Event::Close(close)) if close.code == Some(code) => return Ok(()),
+            Some(Event::Close(close)) if close.code.is_some() => {
+                return Err(Stop::fail(expected, close.to_string()));
+            }
+            Some(Event::Close(_) | Event::End(_)) => {
+                let why = "it is refused, but no code says for what";
+                return Err(Stop::Inconclusive(why.into()));
+            }
+            Some(Event::Message(_) | Event::Ping(_) | Event::Pong(_)) => {}
+            None => {
+                let came = format!("nothing within {:.1} s", session.patience().as_secs_f32());
+                return Err(Stop::fail(expected, came));
+            }
+        }
+    }
+}
+
 /// The session is ended for what it has sent, in whatever way.
 pub(super) fn turned_away(session: &mut Session, what: &str) -> Judged {
     let deadline = Instant::now() + session.patience();

@@ -1,6 +1,8 @@
 //! What a header may look like, and what becomes of one that does not.
 
-use super::{accepted, in_parts, keeps_nothing, refused, refused_with, turned_away, undisturbed};
+use super::{
+    accepted, in_parts, keeps_nothing, refused, refused_for, refused_with, turned_away, undisturbed,
+};
 use crate::bench::Bench;
 use crate::case::{Case, Judged, Stop, case};
 use crate::session::listed;
@@ -77,7 +79,7 @@ pub(super) fn cases() -> Vec<Case> {
                         bench.channel
                     );
                     let what = format!("a header with {what} and a malformed auth");
-                    refused_with(bench, &Frame::text(header), 4000, &what)?;
+                    refused_for(bench, &Frame::text(header), 4000, &what)?;
                 }
                 Ok(())
             },

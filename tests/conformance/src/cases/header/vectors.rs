@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{accepted, random_letters, refused, refused_with};
+use super::{accepted, random_letters, refused, refused_for};
 use crate::bench::Bench;
 use crate::case::{Case, Judged, Stop, case};
 use crate::wire::{Frame, Opcode};
@@ -43,7 +43,8 @@ fn case_of(value: &Value) -> Option<Case> {
     let id = value["id"].as_str()?.strip_prefix("headers/")?;
     let mut vector = vector(value)?;
     // What comes first shows by the code, and nothing else.
-    vector.is_about_code = ["H1.11", "H1.12", "H4.3"].contains(&clause);
+    vector.is_about_code = ["H1.11", "H1.12", "H4.3"].contains(&clause)
+        || matches!(&vector.expect, Expect::Header { .. });
     let given = vector.given.clone();
     let (title, connections) = match &vector.expect {
         Expect::Refused { .. } => (format!("a header is refused: {given}"), 1),
@@ -264,7 +265,7 @@ fn run(bench: &mut Bench, vector: &Vector) -> Judged {
     };
     let what = format!("a header ({given}; {why})");
     match vector.is_about_code {
-        true => refused_with(bench, &frame(payload), code, &what),
+        true => refused_for(bench, &frame(payload), code, &what),
         false => refused(bench, &frame(payload), &what),
     }
 }

@@ -47,15 +47,29 @@ pub(super) fn cases() -> Vec<Case> {
         .connections(2)
         .lasts(|limits| interval(limits) * 9 / 2),
         case(
-            "K1.3/signs-of-life",
-            "a message, part of a frame, a ping and a pong each end the silence of a member: it is not pinged as if nothing had come",
+            "K1.3/not-closed",
+            "a message, part of a frame, a ping and a pong each end the silence of a member: it is not closed as if nothing had come",
+            not_closed,
+        )
+        .connections(1 + SIGNS.len())
+        .lasts(|limits| interval(limits) * 9 / 2),
+        case(
+            "K1.4/closed-from-the-join",
+            "a member's silence begins with its join, not before: it is not closed sooner",
+            closed_from_the_join,
+        )
+        .connections(1)
+        .lasts(|limits| interval(limits) * 4 + limits.header_timeout),
+        case(
+            "K1.5/signs-of-life",
+            "a member from which a message, part of a frame, a ping or a pong has come is not pinged as if nothing had come",
             signs_of_life,
         )
         .connections(2 + SIGNS.len())
         .lasts(|limits| interval(limits) * 11 / 10),
         case(
-            "K1.4/from-the-join",
-            "a member's silence begins with its join, not before",
+            "K1.5/from-the-join",
+            "a member is not pinged as if its silence had begun before its join",
             from_the_join,
         )
         .connections(3)
@@ -172,17 +186,83 @@ fn who_answers_stays(bench: &mut Bench) -> Judged {
 
 type Sign = fn(&mut Session) -> Judged;
 
+const PART: &str = "part of a frame";
+
 /// What comes from whom.
 const SIGNS: [(&str, Sign); 4] = [
     ("a message", |member| member.say("a sign of life")),
-    ("part of a frame", |member| {
-        let bytes = Frame::text("a sign of life").encode();
-        let what = "the first 10 bytes of text \"a sign of life\"";
+    (PART, |member| {
+        let bytes = Frame::text([b' '; 100]).encode();
+        let what = "the first 10 bytes of a text frame";
         member.send_bytes(&bytes[..10], what)
     }),
     ("a ping", |member| member.send(&Frame::ping(""))),
     ("a pong", |member| member.send(&Frame::pong(""))),
 ];
+
+fn not_closed(bench: &mut Bench) -> Judged {
+    let interval = bench.limits().ping_interval;
+    let mut bob = bench.join("bob")?;
+    let mut members = Vec::new();
+    for (what, _) in SIGNS {
+        let mut member = bench.join(what)?.silent();
+        bench.acquaint(&mut member, &mut bob)?;
+        members.push(member);
+    }
+    let began = Instant::now();
+    let mut given = 0;
+    while began.elapsed() < interval * 9 / 2 {
+        // A part of a frame each time, ten bytes of a long one.
+        if began.elapsed() >= interval * given * 3 / 2 {
+            given += 1;
+            for (member, (what, sign)) in members.iter_mut().zip(SIGNS) {
+                match what == PART && given > 1 {
+                    true => member.send_bytes(&[0; 10], "ten more bytes of the frame")?,
+                    false => sign(member)?,
+                }
+            }
+        }
+        for member in members.iter_mut().chain([&mut bob]) {
+            match member.next(Duration::from_millis(20))? {
+                Some(end @ (Event::Close(_) | Event::End(_))) => {
+                    let expected = format!("a member that gives {} stays", member.who());
+                    return Err(Stop::fail(expected, end.to_string()));
+                }
+                Some(Event::Message(_) | Event::Ping(_) | Event::Pong(_)) | None => {}
+            }
+        }
+    }
+    // They are members still.
+    for (member, (what, _)) in members.iter_mut().zip(SIGNS) {
+        if what != PART {
+            bench.fence(member, &mut bob)?;
+        }
+        bench.fence(&mut bob, member)?;
+    }
+    Ok(())
+}
+
+fn closed_from_the_join(bench: &mut Bench) -> Judged {
+    let limits = bench.limits();
+    let (time, wait) = (limits.ping_interval * 4, limits.header_timeout * 7 / 10);
+    if wait < time / 14 {
+        let why = "the server's header-timeout is too short against its ping-interval";
+        return Err(Stop::Skip(why.into()));
+    }
+    let mut alice = bench.open("alice")?.silent();
+    thread::sleep(wait);
+    alice.say(&bench.header("alice"))?;
+    let joined = Instant::now();
+    alice.closed_within(4005, time * 5 / 4 + bench.patience())?;
+    let took = joined.elapsed();
+    match took >= time * 19 / 20 {
+        true => Ok(()),
+        false => Err(Stop::fail(
+            format!("alice is closed {:.1} s after her join", time.as_secs_f32()),
+            format!("after {:.1} s", took.as_secs_f32()),
+        )),
+    }
+}
 
 fn signs_of_life(bench: &mut Bench) -> Judged {
     let half = bench.limits().ping_interval / 2;

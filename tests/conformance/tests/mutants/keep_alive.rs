@@ -77,23 +77,23 @@ pub(super) fn mutants() -> Vec<Mutant> {
             || no_sign(Opcode::PONG),
         ),
         mutant(
-            "K1.3/signs-of-life",
+            "K1.5/signs-of-life",
             "takes no pong for a sign of life",
             || no_sign(Opcode::PONG),
         ),
         mutant(
-            "K1.3/signs-of-life",
+            "K1.5/signs-of-life",
             "takes no ping for a sign of life",
             || no_sign(Opcode::PING),
         ),
         mutant(
-            "K1.3/signs-of-life",
+            "K1.5/signs-of-life",
             "takes only whole frames for a sign of life",
             // The proxy itself waits until they are whole.
             || Hooks::default().up(|frame, wires| wires.send_server(frame)),
         ),
         mutant(
-            "K1.3/signs-of-life",
+            "K1.5/signs-of-life",
             "takes no message for a sign of life",
             || {
                 Hooks::default().up(|frame, wires| {
@@ -104,7 +104,48 @@ pub(super) fn mutants() -> Vec<Mutant> {
             },
         ),
         mutant(
-            "K1.4/from-the-join",
+            "K1.3/not-closed",
+            "takes no pong for a sign of life",
+            || no_sign(Opcode::PONG),
+        ),
+        mutant(
+            "K1.3/not-closed",
+            "takes no ping for a sign of life",
+            || no_sign(Opcode::PING),
+        ),
+        mutant(
+            "K1.3/not-closed",
+            "takes only whole frames for a sign of life",
+            // The proxy itself waits until they are whole.
+            || Hooks::default().up(|frame, wires| wires.send_server(frame)),
+        ),
+        mutant(
+            "K1.3/not-closed",
+            "takes no message for a sign of life",
+            || {
+                Hooks::default().up(|frame, wires| {
+                    if !is_text(&frame, "a sign of life") {
+                        wires.send_server(frame);
+                    }
+                })
+            },
+        ),
+        mutant(
+            "K1.4/closed-from-the-join",
+            "counts the silence from the upgrade",
+            || {
+                Hooks::default().tick(|wires| {
+                    let silent = wires
+                        .upgraded
+                        .is_some_and(|then| then.elapsed() >= INTERVAL * 4);
+                    if silent {
+                        wires.close_client(4005, "silent");
+                    }
+                })
+            },
+        ),
+        mutant(
+            "K1.5/from-the-join",
             "counts the silence from the upgrade",
             since_the_upgrade,
         ),

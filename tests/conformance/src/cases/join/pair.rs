@@ -515,6 +515,10 @@ fn lagging(bench: &mut Bench) -> Judged {
         alice.send(&Frame::pong(""))?;
         match newcomer.next(STEP)? {
             Some(Event::Close(close)) if close.code == Some(4002) => break,
+            Some(Event::Close(close)) if close.code.is_none() => {
+                let why = "the newcomer is refused, but no code says for what";
+                return Err(Stop::Inconclusive(why.into()));
+            }
             Some(other) => return Err(Stop::fail(expected, other.to_string())),
             None if Instant::now() > deadline => {
                 return Err(Stop::fail(

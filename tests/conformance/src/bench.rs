@@ -248,6 +248,31 @@ impl Bench {
         }
     }
 
+    /// A session that has sent no header, whose end here takes little that nobody reads.
+    ///
+    /// # Errors
+    /// There is no session.
+    pub fn open_narrow(&self, who: &str) -> Judged<Session> {
+        let tcp = self.target.connect_narrow().map_err(Stop::Inconclusive)?;
+        let shaken = self.shake(self.on(who, tcp)?, self.target.tls.clone())?;
+        let connection = shaken.map_err(|end| Stop::Inconclusive(format!("TLS: {end}")))?;
+        match self.upgrade_on(connection, &self.upgrade_request()) {
+            Ok(Ok((session, _))) => Ok(session),
+            Ok(Err(response)) => {
+                let why = format!("no upgrade: {}", response.status);
+                Err(Stop::Inconclusive(why))
+            }
+            Err(stop) => Err(stop.on_the_way()),
+        }
+    }
+
+    /// How long so many bytes may take.
+    #[must_use]
+    pub fn time_for(&self, bytes: u64) -> Duration {
+        const A_SECOND: u64 = 2 << 20;
+        self.patience() + Duration::from_millis(bytes * 1000 / A_SECOND)
+    }
+
     /// A session that has sent its header on the case's channel. Whether it has joined is not known yet.
     ///
     /// # Errors
@@ -320,6 +345,31 @@ impl Bench {
         bob.say(Self::HERE).map_err(Stop::on_the_way)?;
         alice.until(Self::HERE).map_err(Stop::on_the_way)?;
         Ok(())
+    }
+
+    /// A further member of the case's channel, that has heard all that there is to hear, and this one too.
+    ///
+    /// # Errors
+    /// It does not come about.
+    pub fn joined(&mut self, uid: &str, other: &mut Session) -> Judged<Session> {
+        let mut session = self.join(uid)?;
+        self.acquaint(&mut session, other)?;
+        Ok(session)
+    }
+
+    /// Has two members hear of each other once more; the text that they hear last.
+    ///
+    /// # Errors
+    /// They do not.
+    pub fn acquaint(&mut self, one: &mut Session, other: &mut Session) -> Judged<String> {
+        // The other is a member already, and hears it for certain.
+        let there = self.marker();
+        one.say(&there).map_err(Stop::on_the_way)?;
+        other.until(&there).map_err(Stop::on_the_way)?;
+        let here = self.marker();
+        other.say(&here).map_err(Stop::on_the_way)?;
+        one.until(&here).map_err(Stop::on_the_way)?;
+        Ok(here)
     }
 
     /// What bob says before a case begins: he has heard alice.

@@ -156,11 +156,6 @@ impl Wires {
         self.server.finish();
     }
 
-    /// How many bytes wait for a client that does not take them.
-    pub(crate) fn waits_for_client(&self) -> usize {
-        self.client.out.len()
-    }
-
     /// The client gets this answer to its request instead of the server's, and nothing further.
     pub(crate) fn answer(&mut self, response: &Response) {
         self.client.send(&response.encode());
@@ -262,7 +257,7 @@ impl Side {
                     tls.writer().write(&front[..front.len().min(1 << 14)])
                 }
                 None if !self.out.is_empty() => self.tcp.write(self.out.as_slices().0),
-                Some(tls) if self.finishing && !self.finished => {
+                Some(tls) if self.finishing && !self.finished && !tls.is_handshaking() => {
                     tls.send_close_notify();
                     self.finished = true;
                     continue;
@@ -427,8 +422,8 @@ fn serve(
         }
         let from_server = match hooks.is_greedy || wires.client.out.len() < 1 << 18 {
             // Before the server's TLS there is nothing to be read but its end.
-            true if wires.server.tls.is_some() || as_it_is => wires.server.receive(),
-            _ => Vec::new(),
+            true => wires.server.receive(),
+            false => Vec::new(),
         };
         match stage {
             Stage::Raw => {

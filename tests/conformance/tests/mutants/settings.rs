@@ -19,7 +19,7 @@ const SETTINGS: &[(&str, &[&str])] = &[
         "L3.9",
         &["history-bytes=16MiB", "history-channel-bytes=8MiB", "limit=20", "ping-interval=24s"],
     ),
-    ("L3.10/nobody-else", &["ping-interval=24s"]),
+    ("L3.10/nobody-else", &["max-message=4MiB"]),
     ("X1.10", &["max-sessions=6"]),
     ("X1.12", &["filelimit=8"]),
 ];

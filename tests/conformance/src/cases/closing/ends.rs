@@ -171,10 +171,12 @@ fn ahead_of_the_outbox(bench: &mut Bench) -> Judged {
     if drained.loads <= 1 && drained.close.is_some() {
         return Ok(());
     }
-    Err(Stop::fail(
+    let stop = Stop::fail(
         "alice receives the message that was in progress, then a close frame, and nothing of what waited",
         drained.to_string(),
-    ))
+    );
+    drop((stall, again));
+    Err(certain(bench, giant, stop))
 }
 
 fn nothing_follows(bench: &mut Bench) -> Judged {

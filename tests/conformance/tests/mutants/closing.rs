@@ -10,7 +10,7 @@ use mles_conformance::wire::{Frame, Opcode, Response};
 
 use crate::proxy::{Entry, Hooks};
 use crate::slow::load;
-use crate::whose::{closes_with, down_to};
+use crate::whose::{closes_with, down_to, down_to_first};
 use crate::{Mutant, is_close, is_data, mutant, set_wrong};
 
 pub(super) fn mutants() -> Vec<Mutant> {
@@ -86,9 +86,11 @@ fn causes() -> Vec<Mutant> {
         })
         .collect();
     all.extend([
-        mutant("X1.1", "closes with a code that is not in the table", || {
-            closes_with(|close| (1008, close.reason))
-        }),
+        mutant(
+            "X1.1",
+            "closes with a code that is not in the table",
+            || closes_with(|close| (1008, close.reason)),
+        ),
         mutant("X1.2", "repeats what the client sent", repeats),
         mutant("X1.3", "closes with one code for everything", || {
             closes_with(|close| (1011, close.reason))
@@ -137,22 +139,27 @@ fn ends() -> Vec<Mutant> {
     let mut all = vec![
         mutant("X1.4/any-code", "answers with the client's code", echoes),
         mutant("X1.4/no-code", "answers without a code", echoes),
-        mutant("X1.4/before-the-header", "takes it for a bad header", || {
-            closes_with(|_| (4000, "that is no header".into()))
-        }),
+        mutant(
+            "X1.4/before-the-header",
+            "takes it for a bad header",
+            || closes_with(|_| (4000, "that is no header".into())),
+        ),
         mutant("X1.4", "ends the connection without an answer", || {
             Hooks::default().down(|frame, wires| match is_close(&frame) {
                 true => wires.end_client(),
                 false => wires.send_client(frame),
             })
         }),
-        mutant("X1.5/ahead-of-the-outbox", "sends what waited first", || {
-            down_to("alice", |frame, wires| {
-                if is_close(&frame) {
-                    wires.send_client(load(1, 100_000));
-                }
-                wires.send_client(frame);
-            })
+        mutant("X1.5/ahead-of-the-outbox", "sends what waited first", {
+            let was = Arc::new(AtomicBool::new(false));
+            move || {
+                down_to_first("alice", &was, |frame, wires| {
+                    if is_close(&frame) {
+                        wires.send_client(load(1, 100_000));
+                    }
+                    wires.send_client(frame);
+                })
+            }
         }),
         mutant("X1.5/nothing-follows", "sends a ping behind it", || {
             Hooks::default().down(|frame, wires| {
@@ -163,20 +170,32 @@ fn ends() -> Vec<Mutant> {
                 }
             })
         }),
-        mutant("X1.6/behind-a-refused-header", "waits for a right header", || {
-            let mut is_first = true;
-            Hooks::default().up(move |frame, wires| {
-                let is_header = frame.payload.starts_with(b"{");
-                if !is_header && std::mem::take(&mut is_first) {
-                    wires.send_client(Frame::close(4000, "that is no header"));
-                    return;
-                }
-                is_first = false;
-                wires.send_server(frame);
-            })
-        }),
-        mutant("X1.7/when-both-are-exchanged", "waits for the client", stays),
-        mutant("X1.7/when-the-client-has-answered", "waits for the client", stays),
+        mutant(
+            "X1.6/behind-a-refused-header",
+            "waits for a right header",
+            || {
+                let mut is_first = true;
+                Hooks::default().up(move |frame, wires| {
+                    let is_header = frame.payload.starts_with(b"{");
+                    if !is_header && std::mem::take(&mut is_first) {
+                        wires.send_client(Frame::close(4000, "that is no header"));
+                        return;
+                    }
+                    is_first = false;
+                    wires.send_server(frame);
+                })
+            },
+        ),
+        mutant(
+            "X1.7/when-both-are-exchanged",
+            "waits for the client",
+            stays,
+        ),
+        mutant(
+            "X1.7/when-the-client-has-answered",
+            "waits for the client",
+            stays,
+        ),
         mutant("X1.7/without-an-answer", "waits for ever", stays),
         mutant("X1.7/although-nobody-reads", "waits for ever", {
             let count = Arc::new(AtomicUsize::new(0));
@@ -210,7 +229,15 @@ fn ends() -> Vec<Mutant> {
     ];
     all.extend(gone.map(|case| {
         mutant(case, "does not notice the end", || {
-            Hooks::default().client_ended(|_| {})
+            let gone = Arc::new(AtomicBool::new(false));
+            let is_gone = gone.clone();
+            Hooks::default()
+                .client_ended(move |_| gone.store(true, Ordering::Relaxed))
+                .down(move |frame, wires| {
+                    if !is_gone.load(Ordering::Relaxed) {
+                        wires.send_client(frame);
+                    }
+                })
         })
     }));
     all
@@ -315,10 +342,16 @@ fn connections() -> Vec<Mutant> {
         ..Entry::default()
     };
     vec![
-        set_wrong("X1.10/as-many-as-it-takes", "takes one more", &["max-sessions=7"]),
-        mutant("X1.10/as-many-as-it-takes", "does not say when to come again", || {
-            refuses(|response| Response::refusal(response.status, "there is no room here"))
-        }),
+        set_wrong(
+            "X1.10/as-many-as-it-takes",
+            "takes one more",
+            &["max-sessions=7"],
+        ),
+        mutant(
+            "X1.10/as-many-as-it-takes",
+            "does not say when to come again",
+            || refuses(|response| Response::refusal(response.status, "there is no room here")),
+        ),
         mutant("X1.10/as-many-as-it-takes", "has another status", || {
             refuses(|_| Response::refusal(429, "there is no room").with("Retry-After", "5"))
         }),

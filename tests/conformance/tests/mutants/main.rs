@@ -138,12 +138,7 @@ impl Right {
     }
 
     /// Runs a case on the server that it applies to, through this.
-    fn judge(
-        &self,
-        case: &Case,
-        started: &[&str],
-        proxy: impl Fn(SocketAddr) -> Proxy,
-    ) -> Verdict {
+    fn judge(&self, case: &Case, started: &[&str], proxy: impl Fn(SocketAddr) -> Proxy) -> Verdict {
         let settings = settings::of(case);
         if settings.is_some() || !started.is_empty() {
             return judge_alone(case, settings.unwrap_or_default(), started, proxy);

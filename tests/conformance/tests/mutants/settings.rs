@@ -8,8 +8,14 @@ const SETTINGS: &[(&str, &[&str])] = &[
     ("M3.4", &["limit=0"]),
     ("M3.5", &["history-channel-bytes=256KiB"]),
     ("M3.6", &["history-channel-bytes=256KiB"]),
-    ("M3.7", &["history-bytes=1536KiB", "history-channel-bytes=256KiB"]),
-    ("M3.8/above-the-total", &["history-bytes=256KiB", "history-channel-bytes=256KiB"]),
+    (
+        "M3.7",
+        &["history-bytes=1536KiB", "history-channel-bytes=256KiB"],
+    ),
+    (
+        "M3.8/above-the-total",
+        &["history-bytes=256KiB", "history-channel-bytes=256KiB"],
+    ),
     ("M3.8", &["history-channel-bytes=256KiB"]),
     ("M3.9", &["history-bytes=256KiB"]),
     ("M3.10", &["history-channel-bytes=256KiB", "limit=40"]),
@@ -17,7 +23,12 @@ const SETTINGS: &[(&str, &[&str])] = &[
     ("L3.7", &["replay-timeout=2s"]),
     (
         "L3.9",
-        &["history-bytes=16MiB", "history-channel-bytes=8MiB", "limit=20", "ping-interval=24s"],
+        &[
+            "history-bytes=16MiB",
+            "history-channel-bytes=8MiB",
+            "limit=20",
+            "ping-interval=24s",
+        ],
     ),
     ("L3.10/nobody-else", &["max-message=4MiB"]),
     ("X1.10", &["max-sessions=6"]),

@@ -39,12 +39,35 @@ pub(crate) fn down_to_join(
         }
         wires.send_server(frame);
     };
-    Hooks::default().up(up).down(move |frame, wires| {
-        match is_meant.load(Ordering::Relaxed) {
+    Hooks::default()
+        .up(up)
+        .down(move |frame, wires| match is_meant.load(Ordering::Relaxed) {
             true => hook(frame, wires),
             false => wires.send_client(frame),
+        })
+}
+
+/// The same for the first session of this uid that there is, on whatever channel.
+pub(crate) fn down_to_first(
+    uid: &'static str,
+    was: &Arc<AtomicBool>,
+    mut hook: impl FnMut(Frame, &mut Wires) + Send + 'static,
+) -> Hooks {
+    let is_it = Arc::new(AtomicBool::new(false));
+    let (is_meant, was) = (is_it.clone(), was.clone());
+    let mut is_first = true;
+    let up = move |frame: Frame, wires: &mut Wires| {
+        if std::mem::take(&mut is_first) && says(&frame, uid) {
+            is_it.store(!was.swap(true, Ordering::Relaxed), Ordering::Relaxed);
         }
-    })
+        wires.send_server(frame);
+    };
+    Hooks::default()
+        .up(up)
+        .down(move |frame, wires| match is_meant.load(Ordering::Relaxed) {
+            true => hook(frame, wires),
+            false => wires.send_client(frame),
+        })
 }
 
 /// Whether a frame is a header with this uid.

@@ -29,9 +29,7 @@ const CAUSES: [Cause; 14] = [
         name: "1000-answer",
         what: "the client's close frame",
         lasts: AT_ONCE,
-        provoke: |bench, token| {
-            sent(bench, token, &Frame::close(4321, token).encode())
-        },
+        provoke: |bench, token| sent(bench, token, &Frame::close(4321, token).encode()),
     },
     Cause {
         code: 1002,
@@ -75,9 +73,7 @@ const CAUSES: [Cause; 14] = [
         name: "4000-missing-member",
         what: "a header without a uid",
         lasts: AT_ONCE,
-        provoke: |bench, token| {
-            header(bench, &Frame::text(format!(r#"{{"channel":"{token}"}}"#)))
-        },
+        provoke: |bench, token| header(bench, &Frame::text(format!(r#"{{"channel":"{token}"}}"#))),
     },
     Cause {
         code: 4000,
@@ -164,7 +160,9 @@ const CAUSES: [Cause; 14] = [
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for cause in CAUSES {
-        let Cause { code, name, what, .. } = cause;
+        let Cause {
+            code, name, what, ..
+        } = cause;
         let made = |clause, title, judge: fn(Cause, &Close, &str) -> Judged| {
             let made = case(format!("{clause}/{name}"), title, move |bench| {
                 let token = format!("token{}", random_digits());

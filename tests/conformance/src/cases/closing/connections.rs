@@ -72,7 +72,11 @@ fn as_many_as_it_takes(bench: &mut Bench) -> Judged {
         ));
     };
     let per_source = bench.limits().per_ip_limit;
-    let is_near = bench.target().addresses.iter().all(|at| at.ip().is_loopback());
+    let is_near = bench
+        .target()
+        .addresses
+        .iter()
+        .all(|at| at.ip().is_loopback());
     if most > MOST as u64 || per_source.is_some_and(|limit| !is_near && most >= limit) {
         return Err(Stop::Skip(format!(
             "the server takes {most} sessions, more than can be opened"
@@ -112,7 +116,11 @@ fn as_many_as_it_takes(bench: &mut Bench) -> Judged {
 fn just_closed(bench: &mut Bench) -> Judged {
     const MORE: usize = 8;
     let limits = bench.limits();
-    let is_near = bench.target().addresses.iter().all(|at| at.ip().is_loopback());
+    let is_near = bench
+        .target()
+        .addresses
+        .iter()
+        .all(|at| at.ip().is_loopback());
     let per_source = limits.per_ip_limit.filter(|_| !is_near);
     let most = limits.filelimit.min(per_source.unwrap_or(u64::MAX));
     let Some(most) = usize::try_from(most).ok().filter(|most| *most <= MOST) else {
@@ -141,7 +149,10 @@ fn just_closed(bench: &mut Bench) -> Judged {
     }
     match closed {
         0 => Err(Stop::fail(
-            format!("of {} connections some are closed, for {most} are the most", connections.len()),
+            format!(
+                "of {} connections some are closed, for {most} are the most",
+                connections.len()
+            ),
             "all are open",
         )),
         _ => Ok(()),
@@ -156,7 +167,13 @@ fn no_handshake(bench: &mut Bench, bytes: &[u8]) -> Judged {
         connection.send(bytes, &format!("{} bytes of a hello of TLS", bytes.len()))?;
     }
     let (came, _) = connection.rest(time * 5 / 4 + bench.patience())?;
-    lasted(began, Instant::now(), time, bench.patience(), "the end of the connection")?;
+    lasted(
+        began,
+        Instant::now(),
+        time,
+        bench.patience(),
+        "the end of the connection",
+    )?;
     match came.is_empty() {
         true => Ok(()),
         false => Err(Stop::fail("the connection is just closed", shown(&came))),
@@ -174,16 +191,26 @@ fn plain(bench: &mut Bench, request: &[u8]) -> Judged {
     let response = connection.response(bench.patience())?;
     let text = is_answered(&mut connection, &response, 400, bench.patience())?;
     let lower = text.to_lowercase();
-    match ["tls", "ssl", "https", "wss"].iter().any(|word| lower.contains(word)) {
+    match ["tls", "ssl", "https", "wss"]
+        .iter()
+        .any(|word| lower.contains(word))
+    {
         true => Ok(()),
-        false => Err(Stop::fail("a sentence that says that the port speaks TLS", text)),
+        false => Err(Stop::fail(
+            "a sentence that says that the port speaks TLS",
+            text,
+        )),
     }
 }
 
 fn neither(bench: &mut Bench) -> Judged {
     let (mut alice, mut bob) = bench.pair()?;
     let late = bench.limits().handshake_timeout * 5 / 4 + bench.patience();
-    let some: [&[u8]; 3] = [&[0; 64], &[0xff; 64], b"\x00\x01\x02\x03neither of them, at some length\n"];
+    let some: [&[u8]; 3] = [
+        &[0; 64],
+        &[0xff; 64],
+        b"\x00\x01\x02\x03neither of them, at some length\n",
+    ];
     for bytes in some {
         let mut connection = bench.tcp("client")?;
         connection.send(bytes, &shown(bytes))?;

@@ -107,7 +107,9 @@ const REFUSED: [Refused; 10] = [
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for refused in REFUSED {
-        let Refused { status, name, what, .. } = refused;
+        let Refused {
+            status, name, what, ..
+        } = refused;
         // The answer to a HEAD has no body, and HTTP/2 begins with the same bytes always.
         if !["head", "505-http-2"].contains(&name) {
             cases.push(case(
@@ -264,7 +266,13 @@ fn too_late(bench: &mut Bench, every: Duration) -> Judged {
     }
     let late = HEAD_TIME * 5 / 4 + bench.patience();
     let response = connection.response(late.saturating_sub(began.elapsed()))?;
-    lasted(began, Instant::now(), HEAD_TIME, bench.patience(), "an answer")?;
+    lasted(
+        began,
+        Instant::now(),
+        HEAD_TIME,
+        bench.patience(),
+        "an answer",
+    )?;
     is_answered(&mut connection, &response, 408, bench.patience()).map(drop)
 }
 
@@ -291,7 +299,10 @@ fn long(bench: &Bench, length: usize) -> Vec<u8> {
 
 fn too_long(bench: &mut Bench, head: &[u8]) -> Judged {
     let mut connection = bench.tls("client")?;
-    connection.send(head, &format!("the head of an upgrade, {} bytes of it", head.len()))?;
+    connection.send(
+        head,
+        &format!("the head of an upgrade, {} bytes of it", head.len()),
+    )?;
     let response = connection.response(bench.patience())?;
     is_answered(&mut connection, &response, 431, bench.patience()).map(drop)
 }
@@ -299,7 +310,10 @@ fn too_long(bench: &mut Bench, head: &[u8]) -> Judged {
 fn just_16_kib(bench: &mut Bench) -> Judged {
     let mut connection = bench.tls("client")?;
     let head = long(bench, HEAD_MOST);
-    connection.send(&head, &format!("the head of an upgrade, {} bytes", head.len()))?;
+    connection.send(
+        &head,
+        &format!("the head of an upgrade, {} bytes", head.len()),
+    )?;
     let response = connection.response(bench.patience())?;
     match response.status {
         101 => Ok(()),

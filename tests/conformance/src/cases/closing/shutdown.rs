@@ -40,7 +40,8 @@ fn is_there(bench: &Bench) -> Judged {
     while bench.target().connect().is_err() {
         if Instant::now() > deadline {
             return Err(Stop::Skip(
-                "the server is gone; if --shutdown-command restarts it, this can be tried too".into(),
+                "the server is gone; if --shutdown-command restarts it, this can be tried too"
+                    .into(),
             ));
         }
         thread::sleep(Duration::from_millis(100));
@@ -60,7 +61,9 @@ fn shut_down(bench: &Bench) -> Judged<Child> {
 fn finish(mut child: Child) -> Judged {
     match child.wait() {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(Stop::Inconclusive(format!("the command has failed: {status}"))),
+        Ok(status) => Err(Stop::Inconclusive(format!(
+            "the command has failed: {status}"
+        ))),
         Err(error) => Err(Stop::Inconclusive(format!("the command: {error}"))),
     }
 }

@@ -20,12 +20,12 @@ pub(super) fn cases() -> Vec<Case> {
             |bench| filled(bench, "alice", 0, Costs::OneMore),
         ),
         case(
-            "M3.5/uid-in-utf-8",
+            "M3.5/bytes-of-the-uid-fit",
             "a uid costs its bytes in UTF-8 for each entry: what fits exactly is all kept",
             |bench| filled(bench, &"ü\u{1f30d}".repeat(60), MANY, Costs::Fit),
         ),
         case(
-            "M3.5/uid-in-utf-8-a-byte-more",
+            "M3.5/bytes-of-the-uid-a-byte-more",
             "a uid costs its bytes in UTF-8 for each entry: one byte more loses the oldest",
             |bench| filled(bench, &"ü\u{1f30d}".repeat(60), MANY, Costs::OneMore),
         ),

@@ -13,15 +13,47 @@ pub(super) fn cases() -> Vec<Case> {
         ("reserved-bits", "reserved bits set", reserved_bits),
         ("unknown-opcode", "an unknown opcode", unknown_opcodes),
         ("unmasked", "no mask", unmasked),
-        ("length-not-shortest", "a length that is not in its shortest form", longer_forms),
+        (
+            "length-not-shortest",
+            "a length that is not in its shortest form",
+            longer_forms,
+        ),
         ("length-above-2-63", "a length above 2^63 - 1", too_long),
-        ("control-fragmented", "a control frame in fragments", fragmented_control),
-        ("control-too-long", "a control frame of more than 125 bytes", long_control),
-        ("continuation-of-nothing", "a continuation of nothing", continuation),
-        ("new-message-within-one", "a new data frame within a fragmented message", within),
-        ("close-of-one-byte", "a close frame with a payload of one byte", short_close),
-        ("close-code", "a close frame with a code that may not be sent", close_codes),
-        ("unmasked-control", "a control frame without a mask", unmasked_control),
+        (
+            "control-fragmented",
+            "a control frame in fragments",
+            fragmented_control,
+        ),
+        (
+            "control-too-long",
+            "a control frame of more than 125 bytes",
+            long_control,
+        ),
+        (
+            "continuation-of-nothing",
+            "a continuation of nothing",
+            continuation,
+        ),
+        (
+            "new-message-within-one",
+            "a new data frame within a fragmented message",
+            within,
+        ),
+        (
+            "close-of-one-byte",
+            "a close frame with a payload of one byte",
+            short_close,
+        ),
+        (
+            "close-code",
+            "a close frame with a code that may not be sent",
+            close_codes,
+        ),
+        (
+            "unmasked-control",
+            "a control frame without a mask",
+            unmasked_control,
+        ),
     ];
     let mut cases: Vec<_> = all
         .into_iter()
@@ -81,17 +113,32 @@ fn unmasked() -> Wrong {
 }
 
 fn unmasked_control() -> Wrong {
-    vec![("a ping without a mask", Frame::ping("p").unmasked().encode())]
+    vec![(
+        "a ping without a mask",
+        Frame::ping("p").unmasked().encode(),
+    )]
 }
 
 fn longer_forms() -> Wrong {
     let text = Frame::text(SECRET);
     let longer = Frame::text(SECRET.repeat(10));
     vec![
-        ("text of 23 bytes, the length in two", text.encode_as(Length::Two)),
-        ("text of 23 bytes, the length in eight", text.encode_as(Length::Eight)),
-        ("text of 230 bytes, the length in eight", longer.encode_as(Length::Eight)),
-        ("a ping of 1 byte, the length in two", Frame::ping("p").encode_as(Length::Two)),
+        (
+            "text of 23 bytes, the length in two",
+            text.encode_as(Length::Two),
+        ),
+        (
+            "text of 23 bytes, the length in eight",
+            text.encode_as(Length::Eight),
+        ),
+        (
+            "text of 230 bytes, the length in eight",
+            longer.encode_as(Length::Eight),
+        ),
+        (
+            "a ping of 1 byte, the length in two",
+            Frame::ping("p").encode_as(Length::Two),
+        ),
     ]
 }
 
@@ -105,7 +152,10 @@ fn too_long() -> Wrong {
 
 fn fragmented_control() -> Wrong {
     vec![
-        ("a ping that is not the last fragment", Frame::ping("p").unfinished().encode()),
+        (
+            "a ping that is not the last fragment",
+            Frame::ping("p").unfinished().encode(),
+        ),
         (
             "a close frame that is not the last fragment",
             Frame::close(1000, "").unfinished().encode(),
@@ -116,8 +166,14 @@ fn fragmented_control() -> Wrong {
 fn long_control() -> Wrong {
     vec![
         ("a ping of 126 bytes", Frame::ping([b'p'; 126]).encode()),
-        ("a pong of 70 000 bytes", Frame::pong(vec![b'p'; 70_000]).encode()),
-        ("a close frame of 126 bytes", Frame::close(1000, &"c".repeat(124)).encode()),
+        (
+            "a pong of 70 000 bytes",
+            Frame::pong(vec![b'p'; 70_000]).encode(),
+        ),
+        (
+            "a close frame of 126 bytes",
+            Frame::close(1000, &"c".repeat(124)).encode(),
+        ),
     ]
 }
 
@@ -128,8 +184,14 @@ fn continuation() -> Wrong {
     behind.extend(nothing.encode());
     vec![
         ("a continuation", nothing.encode()),
-        ("the first fragment of a continuation", nothing.unfinished().encode()),
-        ("a message in two fragments, and one more continuation", behind),
+        (
+            "the first fragment of a continuation",
+            nothing.unfinished().encode(),
+        ),
+        (
+            "a message in two fragments, and one more continuation",
+            behind,
+        ),
     ]
 }
 
@@ -139,13 +201,22 @@ fn within() -> Wrong {
         [first.encode(), second.encode()].concat()
     };
     vec![
-        ("the first fragment of a text, then text", two(Frame::text(SECRET))),
-        ("the first fragment of a text, then binary", two(Frame::binary(SECRET))),
+        (
+            "the first fragment of a text, then text",
+            two(Frame::text(SECRET)),
+        ),
+        (
+            "the first fragment of a text, then binary",
+            two(Frame::binary(SECRET)),
+        ),
     ]
 }
 
 fn short_close() -> Wrong {
-    vec![("a close frame of one byte", Frame::new(Opcode::CLOSE, [3]).encode())]
+    vec![(
+        "a close frame of one byte",
+        Frame::new(Opcode::CLOSE, [3]).encode(),
+    )]
 }
 
 fn close_codes() -> Wrong {
@@ -209,8 +280,14 @@ fn closed(session: &mut Session, what: &str) -> Judged {
 fn before_the_header(bench: &mut Bench) -> Judged {
     let header = bench.header("eve");
     let first = [
-        ("a header without a mask", Frame::text(header.clone()).unmasked().encode()),
-        ("a header with RSV1 set", Frame::text(header).reserved(4).encode()),
+        (
+            "a header without a mask",
+            Frame::text(header.clone()).unmasked().encode(),
+        ),
+        (
+            "a header with RSV1 set",
+            Frame::text(header).reserved(4).encode(),
+        ),
         ("a continuation", Frame::continuation("").encode()),
     ];
     for (what, bytes) in first {

@@ -170,7 +170,9 @@ fn newest_announcements(bench: &mut Bench) -> Judged {
     };
     bob.leave();
     let mut announced = Vec::new();
-    let uids: Vec<_> = (0..kept + MORE).map(|nth| format!("joiner {nth}")).collect();
+    let uids: Vec<_> = (0..kept + MORE)
+        .map(|nth| format!("joiner {nth}"))
+        .collect();
     for some in uids.chunks(JOINERS) {
         let joined: Vec<_> = thread::scope(|scope| {
             let threads: Vec<_> = some

@@ -137,7 +137,9 @@ fn nobody_else(bench: &mut Bench) -> Judged {
     let mut carol = bench.joined("carol", &mut bob)?;
     alice.send(&Frame::text(vec![b'm'; 3000]).unfinished())?;
     declared(&mut alice, LAST_CONTINUATION, size - BEGUN + 1)?;
-    alice.close_frame(alice.patience(), "a close frame").map_err(Stop::on_the_way)?;
+    alice
+        .close_frame(alice.patience(), "a close frame")
+        .map_err(Stop::on_the_way)?;
     bench.nothing_but_fence(&mut carol, &mut bob, "a part of the message")?;
     bench.nothing_but_fence(&mut bob, &mut carol, "a part of the message")
 }

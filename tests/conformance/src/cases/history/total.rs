@@ -94,7 +94,9 @@ fn costs_nothing(bench: &mut Bench) -> Judged {
         )));
     }
     if bench.limits().limit < 8 || bench.limits().rate_limit.is_some() {
-        return Err(Stop::Skip("the server keeps too little, or takes too few connections".into()));
+        return Err(Stop::Skip(
+            "the server keeps too little, or takes too few connections".into(),
+        ));
     }
     let channels = total / NAME as u64 * 3 / 2;
     for nth in 0..channels {

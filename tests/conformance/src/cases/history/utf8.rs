@@ -7,11 +7,27 @@ use crate::wire::{Frame, Opcode};
 
 pub(super) fn cases() -> Vec<Case> {
     let invalid: [(&str, &str, &[u8]); 6] = [
-        ("a-stray-byte", "a byte that no character begins with", b"a\x80b"),
-        ("too-long-a-form", "a character in more bytes than it takes", b"\xc0\xaf"),
+        (
+            "a-stray-byte",
+            "a byte that no character begins with",
+            b"a\x80b",
+        ),
+        (
+            "too-long-a-form",
+            "a character in more bytes than it takes",
+            b"\xc0\xaf",
+        ),
         ("a-surrogate", "half of a surrogate pair", b"\xed\xa0\x80"),
-        ("above-10ffff", "a character above U+10FFFF", b"\xf4\x90\x80\x80"),
-        ("cut-off", "the beginning of a character at its end", b"hello \xe4\xb8"),
+        (
+            "above-10ffff",
+            "a character above U+10FFFF",
+            b"\xf4\x90\x80\x80",
+        ),
+        (
+            "cut-off",
+            "the beginning of a character at its end",
+            b"hello \xe4\xb8",
+        ),
         ("no-utf-8-byte", "a byte that UTF-8 does not have", b"\xff"),
     ];
     let mut cases: Vec<_> = invalid
@@ -30,7 +46,10 @@ pub(super) fn cases() -> Vec<Case> {
             "text that is invalid only where two fragments meet is closed with 1007",
             |bench| {
                 let (a, b) = (&b"hello \xe4\xb8"[..], &b"no \x96"[..]);
-                refused(bench, &[Frame::text(a).unfinished(), Frame::continuation(b)])
+                refused(
+                    bench,
+                    &[Frame::text(a).unfinished(), Frame::continuation(b)],
+                )
             },
         ),
         case(

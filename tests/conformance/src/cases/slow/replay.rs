@@ -174,7 +174,10 @@ fn slowest_joiners(bench: &mut Bench) -> Judged {
     // What a replay holds that has left the history, with some room.
     let held = size.saturating_sub(measured.bytes) * 4 / 5;
     let count = limits.history_bytes.checked_div(held).unwrap_or(u64::MAX) + 2;
-    let Some(count) = usize::try_from(count).ok().filter(|count| *count <= CHANNELS) else {
+    let Some(count) = usize::try_from(count)
+        .ok()
+        .filter(|count| *count <= CHANNELS)
+    else {
         return Err(Stop::Skip(format!(
             "of a replay that nobody reads, sockets take {} bytes of {size}: \
              it takes more than {CHANNELS} such replays to hold more than the total bound",

@@ -112,7 +112,10 @@ pub(super) fn outbox(bench: &Bench) -> Judged<u64> {
 /// How long the messages are that fill an outbox.
 pub(super) fn load(bench: &Bench) -> u64 {
     let limits = bench.limits();
-    limits.outbox.clamp(64 << 10, 1 << 20).min(limits.max_message)
+    limits
+        .outbox
+        .clamp(64 << 10, 1 << 20)
+        .min(limits.max_message)
 }
 
 /// More than the sockets and the outbox of a session take, usually.
@@ -124,7 +127,9 @@ impl Stall {
     /// Three members who have heard all that there is to hear; from now on alice does not read.
     pub(in crate::cases) fn open(bench: &mut Bench) -> Judged<Self> {
         let mut alice = bench.open_narrow("alice")?;
-        alice.say(&bench.header("alice")).map_err(Stop::on_the_way)?;
+        alice
+            .say(&bench.header("alice"))
+            .map_err(Stop::on_the_way)?;
         let mut bob = bench.join("bob")?;
         bench.meet(&mut alice, &mut bob)?;
         let mut carol = bench.join("carol")?;
@@ -314,7 +319,9 @@ impl Before {
     pub(super) fn joined(self, bench: &Bench) -> Judged<Stall> {
         const THERE: &str = "alice is there";
         let mut alice = bench.open_narrow("alice")?;
-        alice.say(&bench.header("alice")).map_err(Stop::on_the_way)?;
+        alice
+            .say(&bench.header("alice"))
+            .map_err(Stop::on_the_way)?;
         alice.say(THERE).map_err(Stop::on_the_way)?;
         let Self {
             bob,

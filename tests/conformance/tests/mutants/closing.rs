@@ -303,6 +303,15 @@ fn http() -> Vec<Mutant> {
         mutant("X1.11/408", "has another status", || {
             refuses(|_| Response::refusal(400, "that is not complete"))
         }),
+        mutant("X1.11/408", "does not wait as long", || {
+            let mut is_done = false;
+            Hooks::default().tick(move |wires| {
+                if wires.began.elapsed() > Duration::from_secs(5) && !is_done {
+                    is_done = true;
+                    wires.answer(&Response::refusal(408, "that took too long"));
+                }
+            })
+        }),
         mutant("X1.11/408", "ends the connection without an answer", || {
             Hooks::default().response(|_, wires| wires.cut_client())
         }),

@@ -286,7 +286,7 @@ fn sent(bench: &mut Bench, token: &str, bytes: &[u8]) -> Judged<Close> {
 }
 
 /// What becomes of a session that begins with this frame.
-fn header(bench: &mut Bench, frame: &Frame) -> Judged<Close> {
+fn header(bench: &Bench, frame: &Frame) -> Judged<Close> {
     let mut session = bench.open("alice")?;
     session.send(frame)?;
     let within = session.patience();

@@ -159,7 +159,7 @@ fn just_closed(bench: &mut Bench) -> Judged {
     }
 }
 
-fn no_handshake(bench: &mut Bench, bytes: &[u8]) -> Judged {
+fn no_handshake(bench: &Bench, bytes: &[u8]) -> Judged {
     let time = bench.limits().handshake_timeout;
     let began = Instant::now();
     let mut connection = bench.tcp("client")?;
@@ -185,7 +185,7 @@ fn plain_http(bench: &mut Bench) -> Judged {
     plain(bench, &request)
 }
 
-fn plain(bench: &mut Bench, request: &[u8]) -> Judged {
+fn plain(bench: &Bench, request: &[u8]) -> Judged {
     let mut connection = bench.tcp("client")?;
     connection.send(request, &shown(request))?;
     let response = connection.response(bench.patience())?;

@@ -180,7 +180,7 @@ fn answered(bench: &Bench, refused: Refused, token: &str) -> Judged<(Connection,
     Ok((connection, response))
 }
 
-fn repeats_nothing(bench: &mut Bench, refused: Refused) -> Judged {
+fn repeats_nothing(bench: &Bench, refused: Refused) -> Judged {
     let token = format!("token{}", random_digits());
     let answered = answered(bench, refused, &token);
     let (_, response) = answered.map_err(Stop::on_the_way)?;
@@ -233,7 +233,7 @@ fn sentence(response: &Response) -> Judged<String> {
     }
 }
 
-fn is_refused(bench: &mut Bench, refused: Refused) -> Judged {
+fn is_refused(bench: &Bench, refused: Refused) -> Judged {
     let token = format!("token{}", random_digits());
     let (mut connection, response) = answered(bench, refused, &token)?;
     if refused.name == "head" {
@@ -249,7 +249,7 @@ fn is_refused(bench: &mut Bench, refused: Refused) -> Judged {
 /// How long a head may take.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 
-fn too_late(bench: &mut Bench, every: Duration) -> Judged {
+fn too_late(bench: &Bench, every: Duration) -> Judged {
     let began = Instant::now();
     let mut connection = bench.tls("client")?;
     let head = bench.upgrade_request().encode();
@@ -297,7 +297,7 @@ fn long(bench: &Bench, length: usize) -> Vec<u8> {
     }
 }
 
-fn too_long(bench: &mut Bench, head: &[u8]) -> Judged {
+fn too_long(bench: &Bench, head: &[u8]) -> Judged {
     let mut connection = bench.tls("client")?;
     connection.send(
         head,

@@ -8,8 +8,11 @@ use crate::wire::{Frame, Length, Opcode, head};
 /// Bytes, and what they are.
 type Wrong = Vec<(&'static str, Vec<u8>)>;
 
+/// The name of a case, what is wrong, and how it is sent.
+type Violation = (&'static str, &'static str, fn() -> Wrong);
+
 pub(super) fn cases() -> Vec<Case> {
-    let all: [(&str, &str, fn() -> Wrong); 12] = [
+    let all: [Violation; 12] = [
         ("reserved-bits", "reserved bits set", reserved_bits),
         ("unknown-opcode", "an unknown opcode", unknown_opcodes),
         ("unmasked", "no mask", unmasked),
@@ -261,7 +264,7 @@ fn there(nth: usize) -> String {
 }
 
 /// A member who is known to be one.
-fn member(bench: &mut Bench, bob: &mut Session, nth: usize) -> Judged<Session> {
+fn member(bench: &Bench, bob: &mut Session, nth: usize) -> Judged<Session> {
     let mut eve = bench.join_as("eve", &format!("eve {nth}"))?;
     eve.say(&there(nth)).map_err(Stop::on_the_way)?;
     bob.until(&there(nth)).map_err(Stop::on_the_way)?;

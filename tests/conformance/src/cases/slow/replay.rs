@@ -32,7 +32,7 @@ pub(super) fn cases() -> Vec<Case> {
             "who has not taken its replay in time becomes lagging",
             time_is_up,
         )
-        .lasts(|limits| late(limits)),
+        .lasts(late),
         case(
             "L3.7/not-before",
             "who takes its replay in time gets all of it",

@@ -403,7 +403,7 @@ pub(in crate::cases) fn certain(bench: &mut Bench, bytes: u64, stop: Stop) -> St
     bench.note("how much do the sockets take?");
     bench.channel = bench.another_channel();
     match overflow(bench) {
-        Ok((_, drained)) if drained.bytes / 4 * 5 < bytes => stop,
+        Ok((_, drained)) if drained.bytes / 10 * 11 < bytes => stop,
         Ok((_, drained)) => Stop::Inconclusive(format!(
             "sockets take up to {} bytes, so that it is not certain that anything waited",
             drained.bytes

@@ -199,6 +199,29 @@ impl Session {
         self.heard
     }
 
+    /// What has to happen at once may take as long as this from now on.
+    #[must_use]
+    pub fn patient_for(mut self, time: Duration) -> Self {
+        self.connection.patience = time;
+        self
+    }
+
+    /// Whether the other end has gone, as far as it shows without reading: nothing can be sent to it any more.
+    #[must_use]
+    pub fn is_gone(&mut self) -> bool {
+        const SOON: Duration = Duration::from_millis(100);
+        let bytes = Frame::pong("").encode();
+        let sent = self.connection.stream.write(&bytes, SOON);
+        matches!(sent, Err(Some(_)))
+    }
+
+    /// Lets the end here take much at a time again, where it took little that nobody read.
+    pub fn widen(&self) {
+        const WIDE: usize = 1 << 20;
+        let socket = socket2::SockRef::from(self.connection.stream.tcp());
+        let _ = socket.set_recv_buffer_size(WIDE);
+    }
+
     /// Sends a frame; masked if this is the client's end, and the frame says nothing else.
     ///
     /// # Errors

@@ -18,4 +18,12 @@ pub const UNJUDGED: &[(&str, &str)] = &[
         "L1.5",
         "a channel would have to have members and no activity for 30 days, which is not configured",
     ),
+    (
+        "M4.3",
+        "how much memory a server reserves for a declared length does not show in what it sends",
+    ),
+    (
+        "L3.8",
+        "how much memory a session holds does not show in what the server sends; what bounds it that shows is judged by L3.1 to L3.4",
+    ),
 ];

@@ -18,8 +18,10 @@ mod messages;
 mod peering;
 mod proxy;
 mod roles;
+mod settings;
 mod slow;
 mod transport;
+mod whose;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -40,6 +42,8 @@ pub(crate) struct Mutant {
     /// What it does.
     what: &'static str,
     entry: fn() -> Entry,
+    /// What the server behind the proxy is set to, unlike what the judge is told.
+    started: &'static [&'static str],
     hooks: Arc<dyn Fn() -> Hooks + Send + Sync>,
 }
 
@@ -53,6 +57,7 @@ pub(crate) fn mutant(
         case: case.into(),
         what,
         entry: Entry::default,
+        started: &[],
         hooks: Arc::new(hooks),
     }
 }
@@ -62,6 +67,18 @@ impl Mutant {
     pub(crate) fn entered(mut self, entry: fn() -> Entry) -> Self {
         self.entry = entry;
         self
+    }
+}
+
+/// A server that is set to something else than the judge is told.
+pub(crate) fn set_wrong(
+    case: &'static str,
+    what: &'static str,
+    settings: &'static [&'static str],
+) -> Mutant {
+    Mutant {
+        started: settings,
+        ..mutant(case, what, Hooks::default)
     }
 }
 
@@ -123,18 +140,16 @@ impl Right {
     }
 
     /// Runs a case on the server that it applies to, through this.
-    fn judge(&self, case: &Case, proxy: impl Fn(SocketAddr) -> Proxy) -> Verdict {
+    fn judge(&self, case: &Case, started: &[&str], proxy: impl Fn(SocketAddr) -> Proxy) -> Verdict {
+        let settings = settings::of(case);
+        if settings.is_some() || !started.is_empty() {
+            return judge_alone(case, settings.unwrap_or_default(), started, proxy);
+        }
         let verdicts = self.0.iter().map(|(server, key, peer_key)| {
             let proxy = proxy(server.address());
-            let mut target =
-                Target::new(&format!("wss://{}", proxy.address), Trust::Anyone).unwrap();
-            for limit in SET {
-                target.limits.set(limit).unwrap();
-            }
-            target.addresses.clone_from(&proxy.addresses);
+            let mut target = target(&proxy, &SET);
             target.key = key.map(str::to_owned);
             target.peer_key = peer_key.map(str::to_owned);
-            target.patience = Duration::from_millis(1500);
             run_one(&Subject::Server(Arc::new(target)), case)
         });
         let applies = |verdict: &Verdict| Status::of(&verdict.result) != Status::Skip;
@@ -147,6 +162,51 @@ impl Right {
         }
         last.unwrap()
     }
+}
+
+/// What the judge is told of a server behind this proxy.
+fn target(proxy: &Proxy, set: &[&str]) -> Target {
+    let mut target = Target::new(&format!("wss://{}", proxy.address), Trust::Anyone).unwrap();
+    for limit in set {
+        target.limits.set(limit).unwrap();
+    }
+    target.addresses.clone_from(&proxy.addresses);
+    target.patience = Duration::from_millis(1500);
+    target
+}
+
+/// The second settings in place of, or besides, the first.
+fn overridden<'a>(first: &[&'a str], second: &[&'a str]) -> Vec<&'a str> {
+    let name = |limit: &str| limit.split('=').next().unwrap().to_owned();
+    let is_set = |limit: &&&str| second.iter().any(|set| name(set) == name(limit));
+    let kept = first.iter().filter(|limit| !is_set(limit));
+    kept.chain(second).copied().collect()
+}
+
+/// Runs a case on a server that is there for it alone, with these settings besides the usual ones, or instead of them,
+/// and with some that the judge is not told.
+fn judge_alone(
+    case: &Case,
+    settings: &[&str],
+    started: &[&str],
+    proxy: impl Fn(SocketAddr) -> Proxy,
+) -> Verdict {
+    let told = overridden(&SET, settings);
+    let args = overridden(&told, started);
+    let args: Vec<_> = args.iter().map(|limit| format!("--{limit}")).collect();
+    let mut server = Launch::new(&STD).args(&args).start();
+    let proxy = proxy(server.address());
+    let mut target = target(&proxy, &told);
+    let ends = case.company == Company::Last;
+    if ends {
+        target.shutdown = Some(format!("kill -TERM {}", server.id()));
+    }
+    let verdict = run_one(&Subject::Server(Arc::new(target)), case);
+    // If the case did not get as far, it is still there.
+    if ends && Status::of(&verdict.result) == Status::Pass {
+        server.wait();
+    }
+    verdict
 }
 
 /// What a case says of a server, as a test shows it.
@@ -171,7 +231,7 @@ fn a_proxy_that_changes_nothing_passes() {
         server_cases(),
         |case| case,
         |case| {
-            let verdict = right.judge(case, |server| {
+            let verdict = right.judge(case, &[], |server| {
                 Proxy::start(server, Entry::default(), Hooks::default)
             });
             match Status::of(&verdict.result) {
@@ -210,7 +270,7 @@ fn every_mutant_is_noticed() {
         pairs,
         |(case, _)| case,
         |(case, mutant)| {
-            let verdict = right.judge(case, |server| {
+            let verdict = right.judge(case, mutant.started, |server| {
                 let hooks = mutant.hooks.clone();
                 Proxy::start(server, (mutant.entry)(), move || hooks())
             });

@@ -1,6 +1,7 @@
 //! A proxy between the judge and a server that is right: what it changes on the way makes a server that is wrong in just
 //! that.
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use mles_conformance::wire::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
+use socket2::{Domain, SockRef, Socket, Type};
 
 type Heads<T> = Box<dyn FnMut(&mut T, &mut Wires) + Send>;
 type Frames = Box<dyn FnMut(Frame, &mut Wires) + Send>;
@@ -32,9 +34,16 @@ pub(crate) struct Hooks {
     client_ended: Option<Time>,
     server_ended: Option<Time>,
     tick: Option<Time>,
+    is_greedy: bool,
 }
 
 impl Hooks {
+    /// What the server sends is taken although the client does not take it.
+    pub(crate) fn greedy(mut self) -> Self {
+        self.is_greedy = true;
+        self
+    }
+
     /// The request for the upgrade, before the server gets it.
     pub(crate) fn request(
         mut self,
@@ -185,7 +194,7 @@ impl Wires {
 struct Side {
     tcp: TcpStream,
     tls: Option<rustls::Connection>,
-    out: Vec<u8>,
+    out: VecDeque<u8>,
     /// No more is to be sent.
     finishing: bool,
     finished: bool,
@@ -202,7 +211,7 @@ impl Side {
         Ok(Self {
             tcp,
             tls,
-            out: Vec::new(),
+            out: VecDeque::new(),
             finishing: false,
             finished: false,
             has_ended: false,
@@ -254,10 +263,11 @@ impl Side {
             let result = match &mut self.tls {
                 Some(tls) if tls.wants_write() => tls.write_tls(&mut self.tcp).map(|_| 0),
                 Some(tls) if !self.out.is_empty() => {
-                    tls.writer().write(&self.out[..self.out.len().min(1 << 14)])
+                    let (front, _) = self.out.as_slices();
+                    tls.writer().write(&front[..front.len().min(1 << 14)])
                 }
-                None if !self.out.is_empty() => self.tcp.write(&self.out),
-                Some(tls) if self.finishing && !self.finished => {
+                None if !self.out.is_empty() => self.tcp.write(self.out.as_slices().0),
+                Some(tls) if self.finishing && !self.finished && !tls.is_handshaking() => {
                     tls.send_close_notify();
                     self.finished = true;
                     continue;
@@ -403,7 +413,9 @@ fn serve(
         return Ok(());
     }
     let began = Instant::now();
-    let server = TcpStream::connect(address)?;
+    let server = dial(address)?;
+    // So that what a client does not take soon waits in the server.
+    SockRef::from(&client).set_send_buffer_size(NARROW)?;
     // What comes first shows whether it is TLS; the server may have had enough before.
     let mut first = [0];
     loop {
@@ -450,10 +462,10 @@ fn serve(
             let tls = ClientConnection::new(client_tls_config(), name).unwrap();
             wires.server.tls = Some(tls.into());
         }
-        let from_server = match wires.client.out.len() < 1 << 18 {
+        let from_server = match hooks.is_greedy || wires.client.out.len() < 1 << 18 {
             // Before the server's TLS there is nothing to be read but its end.
-            true if wires.server.tls.is_some() || as_it_is => wires.server.receive(),
-            _ => Vec::new(),
+            true => wires.server.receive(),
+            false => Vec::new(),
         };
         match stage {
             Stage::Raw => {
@@ -477,7 +489,13 @@ fn serve(
                                 hook(&mut parsed, &mut wires);
                                 parsed.encode()
                             }
-                            _ => request[..length].to_vec(),
+                            // What is no request is shown as the target of one, and passes as it is.
+                            _ => {
+                                let bytes = request[..length].to_vec();
+                                let target = String::from_utf8_lossy(&bytes);
+                                hook(&mut Request::plain("").at(&target), &mut wires);
+                                bytes
+                            }
                         };
                         wires.server.send(&bytes);
                     }
@@ -542,8 +560,18 @@ fn serve(
         {
             return Ok(());
         }
-        wait(&wires, hooks.tick.is_some())?;
+        wait(&wires, hooks.tick.is_some(), hooks.is_greedy)?;
     }
+}
+
+/// How much the proxy's sockets hold between server and client.
+const NARROW: usize = 128 << 10;
+
+fn dial(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_recv_buffer_size(NARROW)?;
+    socket.connect(&address.into())?;
+    Ok(socket.into())
 }
 
 /// What is known of the connection so far.
@@ -556,7 +584,7 @@ enum Stage {
     Raw,
 }
 
-fn wait(wires: &Wires, has_tick: bool) -> io::Result<()> {
+fn wait(wires: &Wires, has_tick: bool, is_greedy: bool) -> io::Result<()> {
     let interest = |side: &Side, reads: bool| {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, reads && !side.has_ended);
@@ -564,7 +592,8 @@ fn wait(wires: &Wires, has_tick: bool) -> io::Result<()> {
         flags
     };
     let client = interest(&wires.client, wires.server.out.len() < 1 << 18);
-    let server = interest(&wires.server, wires.client.out.len() < 1 << 18);
+    let takes = is_greedy || wires.client.out.len() < 1 << 18;
+    let server = interest(&wires.server, takes);
     let mut fds = Vec::new();
     // A side without interest would only tell of its end again and again.
     if !client.is_empty() {

@@ -491,7 +491,7 @@ fn lagging(bench: &mut Bench) -> Judged {
         let why = "the outboxes of the server are so long that nobody lags soon";
         return Err(Stop::Skip(why.into()));
     }
-    let mut alice = bench.open_narrow("alice")?;
+    let mut alice = bench.open_slim("alice")?;
     alice.say(&bench.header("alice"))?;
     let mut bob = bench.join("bob")?;
     bench.meet(&mut alice, &mut bob)?;

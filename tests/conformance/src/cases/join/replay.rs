@@ -271,7 +271,7 @@ fn filled(bench: &mut Bench) -> Judged<(Session, Session, Vec<Message>)> {
 
 /// A joiner that does not read, and is a member.
 fn joiner(bench: &mut Bench, bob: &mut Session) -> Judged<Session> {
-    let mut carol = bench.open_narrow("carol")?;
+    let mut carol = bench.open_slim("carol")?;
     carol.say(&bench.header("carol"))?;
     bench.fence(&mut carol, bob).map_err(Stop::on_the_way)?;
     Ok(carol)

@@ -10,12 +10,13 @@ clauses=$(grep -hoE '^\*\*[A-Z][0-9]+\.[0-9]+\*\*' spec/*.md | tr -d '*' | sort 
 
 cited() {
     find mles-sansio/tests runtime-*/tests tests fuzz -type f \
-        \( -name '*.rs' -o -name '*.txt' -o -name '*.py' \) -not -path '*/target/*' 2> /dev/null |
+        \( -name '*.rs' -o -name '*.txt' -o -name '*.py' \) -not -path '*/target/*' \
+        -not -name unjudged.rs 2> /dev/null |
         xargs grep -hoE "$ids"
     find mles-sansio/src runtime-*/src \( -name 'tests.rs' -o -path '*/tests/*.rs' \) -exec grep -hoE "$ids" {} + || true
     find mles-sansio/src runtime-*/src -name '*.rs' -exec awk '/^#\[cfg\(test\)\]/ { on = 1 } FNR == 1 { on = 0 } on' {} + |
         grep -hoE "$ids" || true
-    grep -hoE "$ids" spec/vectors/*.json runtime-common/page/*.test.js || true
+    grep -hoE "$ids" spec/vectors/*.json spec/vectors/traces/*.json runtime-common/page/*.test.js || true
 }
 cited=$(cited | sort -uV)
 

@@ -67,7 +67,7 @@ impl Node {
                     return None; // S1.4
                 }
                 let (uid, frame) = content.take()?;
-                channel.seq += 1;
+                channel.seq += 1; // M3.11
                 channel.last_ts = stamp(now, channel.last_given(now));
                 channel.own_ts = channel.last_ts;
                 let entry = Entry {
@@ -114,7 +114,7 @@ impl Node {
     }
 }
 
-/// The next time stamp on a channel: the date, or just after the last one if that is later.
+/// The next time stamp on a channel: the date, or just after the last one if that is later (M3.1).
 fn stamp(now: Now, last: u64) -> u64 {
     // A clock beyond 2^53 is broken: the channel's own time goes on without it.
     let date = if now.unix < NUMBER_MAX { now.unix } else { 0 };

@@ -23,7 +23,7 @@ const CHANNEL_COST: u64 = 256;
 /// What it costs on each link on which it is joined.
 const LINK_COST: u64 = 512;
 
-/// What origins that are remembered may cost: this part of the byte budget, and this at least (S2.2).
+/// What origins that are remembered may cost: this part of the byte budget, and this at least (S2.4).
 const SEEN_PART: u64 = 4;
 const SEEN_LEAST: u64 = 1 << 20;
 
@@ -71,7 +71,7 @@ impl Channel {
     }
 
     /// The time stamp that the next one is above: also of those that this node gave before it forgot the
-    /// channel, unless the date was set back by more than others could bear (M3.1).
+    /// channel, unless the date was set back by more than others could bear (S2.3).
     pub(crate) fn last_given(&self, now: Now) -> u64 {
         if self.own_ts <= now.unix.saturating_add(AHEAD_MAX) {
             self.last_ts.max(self.own_ts)
@@ -299,7 +299,7 @@ impl Channels {
     }
 
     /// How many origins a channel may remember: no more than now when all channels have used up their part
-    /// of the budget, so that nobody fills it with them (S2.2).
+    /// of the budget, so that nobody fills it with them (S2.4).
     pub(crate) fn most_origins(&self, id: GroupId, config: &Config) -> usize {
         let part = (config.history_bytes / SEEN_PART).max(SEEN_LEAST);
         let most = config.peering.origins;
@@ -308,6 +308,11 @@ impl Channels {
         }
         let now = self.get(id).map_or(0, |channel| channel.seen.len());
         most.min(now.max(1))
+    }
+
+    /// Whether the budget is used up: no channel has anything to give way (C1.2, C1.8).
+    pub(crate) fn are_full(&self, config: &Config) -> bool {
+        self.cost >= config.history_bytes && self.by_activity.is_empty()
     }
 
     /// Some channels with members that wait for history, at most so many.

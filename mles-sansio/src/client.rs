@@ -75,8 +75,8 @@
 //!
 //! # When it ends
 //!
-//! Connections that end are replaced, with a delay that doubles from [`ClientConfig::backoff_first`], as section 14
-//! of the specification advises for each close code. The delay before try `n` (from 0) is `d / 2 + x % (d / 2 + 1)`
+//! Connections that end are replaced, with a delay that doubles from [`ClientConfig::backoff_first`], as X2 of the
+//! specification says. The delay before try `n` (from 0) is `d / 2 + x % (d / 2 + 1)`
 //! microseconds, where `d` is the doubled delay and `x` the next block of the label `client backoff`
 //! ([`Seed::block`]). A 4002 is final, unless an own session ended less than [`ClientConfig::rival`] ago: the server
 //! may take that one for alive. After [`ClientEvent::Finish`] the client closes when everything is written, tries

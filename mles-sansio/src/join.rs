@@ -150,6 +150,7 @@ impl Node {
         let flow = match replay.flatten() {
             Some((tick, frames)) => {
                 self.replayed += frames.len();
+                self.begun.push(conn);
                 self.timers.arm(deadline, Timer::Replay(conn)); // L3.7
                 self.emit(Action::Replay { conn, frames });
                 Flow::Replaying { tick, deadline }

@@ -2,6 +2,7 @@
 //! has the way from header to membership and `channel` what is remembered.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 
 use crate::accept::Sender;
 use crate::action::{Action, Actions};
@@ -43,6 +44,8 @@ pub struct Node {
     queue: VecDeque<Action>,
     /// Frames that replays of this event hold.
     pub(crate) replayed: usize,
+    /// Whose replays this event has begun: their sockets have not been offered them yet (J3.5).
+    pub(crate) begun: Vec<ConnId>,
     /// Events so far: a large node is checked now and then.
     #[cfg(debug_assertions)]
     pub(crate) events: u64,
@@ -66,6 +69,7 @@ impl Node {
             bridges,
             queue: VecDeque::new(),
             replayed: 0,
+            begun: Vec::new(),
             #[cfg(debug_assertions)]
             events: 0,
         }
@@ -85,6 +89,7 @@ impl Node {
             "actions of the last event were not taken"
         );
         self.replayed = 0;
+        self.begun.clear();
         match event {
             Event::Opened { conn, role, source } => self.opened(now, conn, role, source),
             Event::Frame { conn, frame } => self.frame(now, conn, frame),
@@ -482,7 +487,7 @@ impl Node {
     fn shutdown(&mut self, now: Now) {
         self.stopping = true;
         self.end_bridges(now);
-        let conns: alloc::vec::Vec<ConnId> = self.conns.keys().copied().collect();
+        let conns: Vec<ConnId> = self.conns.keys().copied().collect();
         for conn in conns {
             // A newcomer may be in already, because its incumbent was closed before it.
             if self.conns.contains_key(&conn) {
@@ -500,6 +505,7 @@ impl Node {
             match self.channels.relieve() {
                 Excess::Step(None) => {}
                 Excess::Step(Some((group, dropped))) => self.keep(group, &dropped.into()),
+                Excess::Replay(conn) if self.begun.contains(&conn) => break, // J3.5
                 Excess::Replay(conn) => self.lag(conn, LagCause::HistoryBudget),
                 Excess::Nothing => match self.channels.waiting(1).first() {
                     Some(&group) => {

@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{World, binary, header, lost, restored};
+use common::{World, binary, header, lost, restored, text};
 use mles_sansio::{
     Action, BATCH, Closing, Config, ConnId, Event, LagCause, Notice, Timer, Violation,
 };
@@ -166,6 +166,40 @@ fn many_histories_expire_at_once() {
     assert!(sizes.iter().all(|&size| size <= BATCH), "{sizes:?}");
     assert_eq!(world.node.stats().channels, 0);
     assert_eq!(world.node.next_timeout(), None);
+}
+
+#[test]
+fn a_joiner_is_offered_its_replay() {
+    // J3.5, L3.9: there is no room for a second announcement, and the replay holds what it displaces.
+    let config = Config {
+        history_bytes: 257 + 90 + 64 + 48,
+        history_channel_bytes: 1000,
+        ..Config::default()
+    };
+    let lags = |actions: &[Action]| {
+        let lags = |a: &&Action| matches!(a, Action::Notice(Notice::Lagging { .. }));
+        actions.iter().filter(lags).count()
+    };
+    let joined = || {
+        let mut world = World::new(config.clone());
+        world.enter(1, "a", "c");
+        let actions = world.join(2, "b", "c");
+        let replay = |a: &Action| matches!(a, Action::Replay { .. });
+        assert!(actions.iter().any(replay));
+        assert_eq!(lags(&actions), 0);
+        world
+    };
+    // It takes it at once; or not, and gives way then.
+    let mut world = joined();
+    let conn = ConnId(2);
+    assert_eq!(lags(&world.event(Event::Replayed { conn })), 0);
+    assert_eq!(lags(&world.wait(Duration::from_secs(1))), 0);
+    assert!(world.node.stats().history_bytes <= config.history_bytes);
+    let mut world = joined();
+    assert_eq!(lags(&world.wait(Duration::ZERO)), 1);
+    assert!(world.node.stats().history_bytes <= config.history_bytes);
+    let mut world = joined();
+    assert_eq!(lags(&world.event(text(1, "more"))), 1);
 }
 
 #[test]

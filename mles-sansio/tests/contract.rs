@@ -185,7 +185,7 @@ fn groups_are_never_used_again() {
 
 #[test]
 fn numbers_go_on_when_a_channel_was_forgotten() {
-    // M3.1: consecutive for the origin and the channel, and never one number for two entries.
+    // M3.11, S2.3: consecutive for the origin and the channel, and never one number for two entries.
     let mut world = World::new(Config {
         history_bytes: 500,
         ..Config::default()
@@ -207,7 +207,7 @@ fn numbers_go_on_when_a_channel_was_forgotten() {
 
 #[test]
 fn two_nodes_have_nothing_in_common() {
-    // J1.11: a pair is one server's; each accepts it. M3.1: and each is an origin of its own.
+    // J1.11: a pair is one server's; each accepts it. M3.11: and each is an origin of its own.
     let mut worlds = [World::new(Config::default()), World::new(Config::default())];
     worlds[1].node = Node::new(Config::default(), &Seed([8; 32]));
     for world in &mut worlds {

@@ -238,7 +238,7 @@ pub fn respond_with_metrics(head: &Head<'_>, metrics: impl FnOnce() -> String) -
 }
 
 /// The conditions of RFC 6455 section 4.2.1 and T2; gives the client's key. Whether there is room
-/// comes last: what no retry can mend is said first.
+/// comes last: what no retry can mend is said first (X1.17).
 fn check_upgrade<'b>(head: &Head<'b>, gate: Gate) -> Result<&'b [u8], Refusal> {
     if head.minor == 0 {
         return Err(Refusal::UpgradeOverHttp10);
@@ -246,6 +246,7 @@ fn check_upgrade<'b>(head: &Head<'b>, gate: Gate) -> Result<&'b [u8], Refusal> {
     if !head.lists("connection", "upgrade") {
         return Err(Refusal::NotConnectionUpgrade);
     }
+    // T1.5, X1.17
     let mut versions = head.values("sec-websocket-version");
     if (versions.next(), versions.next()) != (Some(b"13"), None) {
         return Err(Refusal::WebSocketVersion);

@@ -65,7 +65,7 @@ impl Inbound {
                 true => Reader::of_server(HEADER_MAX),
                 false => Reader::new(HEADER_MAX),
             },
-            phase: Phase::First,
+            phase: BEGIN,
             rest,
             finished: false,
             close_read: false,
@@ -244,6 +244,13 @@ impl Inbound {
         self.close_read
     }
 }
+
+/// What is read of a session that begins.
+#[cfg(not(feature = "echo"))]
+const BEGIN: Phase = Phase::First;
+/// No header comes first: the node resumes it at once.
+#[cfg(feature = "echo")]
+const BEGIN: Phase = Phase::Held;
 
 /// What RFC 6455 says of a close frame without a code.
 const NO_CODE: u16 = 1005;

@@ -9,6 +9,8 @@ pub mod clock;
 pub mod config;
 pub mod dial;
 pub mod door;
+#[cfg(feature = "echo")]
+pub mod echo;
 pub mod entrance;
 mod file;
 pub mod groups;
@@ -32,6 +34,11 @@ pub mod trust;
 pub mod trusting;
 pub mod unfinished;
 pub mod websocket;
+
+#[cfg(feature = "echo")]
+pub use echo::Node;
+#[cfg(not(feature = "echo"))]
+pub use mles_sansio::Node;
 
 #[cfg(test)]
 mod test_dir;

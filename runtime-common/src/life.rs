@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use mles_sansio::{Node, Seed};
+use mles_sansio::Seed;
 
+use crate::Node;
 use crate::announcement::announcement;
 use crate::certificates::{self, Certificates};
 use crate::config::{self, ClientConfig, Config, Exit};
@@ -132,7 +133,10 @@ impl Ready {
     pub fn announcement(&self) -> String {
         let local = self.certificates.local_fingerprint();
         let started_as = std::env::args_os().next();
-        announcement(&self.bound.addresses, local.as_deref(), started_as)
+        let text = announcement(&self.bound.addresses, local.as_deref(), started_as);
+        #[cfg(feature = "echo")]
+        let text = format!("{}\n{text}", crate::echo::WARNING);
+        text
     }
 }
 

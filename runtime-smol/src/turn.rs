@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Instant;
 
-use mles_sansio::{Action, Event, Node, Notice};
+use mles_sansio::{Action, Event, Notice};
+use runtime_common::Node;
 use runtime_common::batch::Batch;
 use runtime_common::clock::Clock;
 use runtime_common::metrics::Meter;

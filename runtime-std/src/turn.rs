@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use mles_sansio::{Action, ConnId, Event, GroupId, Node, Now};
+use mles_sansio::{Action, ConnId, Event, GroupId, Now};
+use runtime_common::Node;
 use runtime_common::clock::Clock;
 use runtime_common::door::Door;
 use runtime_common::groups::{Excess, slot};
@@ -100,8 +101,9 @@ impl Turns {
         for event in letters.batch.events.drain(..) {
             self.handle(now, event, dial);
         }
-        let next = self.node.next_timeout().map(|(at, _)| self.clock.at(at));
-        if next.is_some_and(|next| next <= Instant::now()) {
+        // What this turn's events have made due has to wait until their actions have been written (J3.5).
+        let next = self.node.next_timeout();
+        if next.is_some_and(|(at, _)| at < now.mono) {
             self.handle(self.clock.now(), Event::Timeout, dial);
         }
         // Whoever is neither resumed nor closed by now has to wait.

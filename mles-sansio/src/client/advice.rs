@@ -1,4 +1,4 @@
-//! What close codes advise a client to do (spec: section "Close codes").
+//! What close codes advise a client to do (X2.2, X2.4, and the section "Close codes").
 
 /// Whether to connect again after a close frame of this code. 4002 depends on whether the other session may be an
 /// own one, and is decided elsewhere. A code that is not in the table says nothing for good.

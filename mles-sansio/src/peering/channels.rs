@@ -103,7 +103,7 @@ impl Node {
         };
         let joined = known.is_some_and(|group| link.lanes.contains_key(&group));
         let full = link.lanes.len() >= self.config.peering.channels
-            || known.is_none() && self.channels.cost() >= self.config.history_bytes;
+            || known.is_none() && self.channels.are_full(&self.config);
         if !joined && full {
             // C1.8
             if link.owes_much() {
@@ -247,6 +247,7 @@ impl Node {
             channel.links.retain(|link| *link != conn);
         });
         self.interest_may_end(now, group);
+        self.arm_expiry(now); // L1.3, S2.1
     }
 
     /// All lanes of a link are to be taken down, a number at a time.

@@ -42,7 +42,7 @@ pub struct Peering {
     pub probe_after_min: Duration,
     /// And at the latest (G1.1).
     pub probe_after_max: Duration,
-    /// How long a peer that has shown to be in the same tree is left alone, at most (G1.1).
+    /// How long a peer that has shown to be in the same tree is left alone, at most (G1.10).
     pub probe_rest: Duration,
     /// How far backoff is spread to either side, in percent (U1.3).
     pub jitter_percent: u32,

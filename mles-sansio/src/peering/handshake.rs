@@ -87,7 +87,7 @@ impl Node {
         Ok((handshake, nonces))
     }
 
-    /// What both ends check (O1.4, O1.7, R1.1, R1.7).
+    /// What both ends check (O1.4, O1.7, R1.1, R1.7), in this order (O1.11).
     fn judge(&self, now: Now, nonces: Nonces, frame: &Frame) -> Result<Handshake, Violation> {
         let Some(LinkFrame::Handshake(handshake)) = wire::parse(frame) else {
             return Err(Violation::LinkFrame);

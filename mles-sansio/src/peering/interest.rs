@@ -28,7 +28,7 @@ impl Node {
         }
         // Who comes and goes on ever new channels has none of them linger when there are many, or no room.
         let joined = self.peering.up().map_or(0, |link| link.lanes.len());
-        let many = joined > LINGERING_MAX || self.channels.cost() >= self.config.history_bytes;
+        let many = joined > LINGERING_MAX || self.channels.are_full(&self.config);
         let linger = if many {
             Duration::ZERO
         } else {

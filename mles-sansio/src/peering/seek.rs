@@ -135,7 +135,7 @@ impl Node {
         (link.entry != Some(entry)).then(|| until.unwrap_or_default())
     }
 
-    /// A peer has shown to be in the same tree: it is left alone for a while (G1.1).
+    /// A peer has shown to be in the same tree: it is left alone for a while (G1.10).
     pub(crate) fn seek_same(&mut self, now: Now, peer: PeerId) {
         // Soon after a change there may be another.
         let since = now.mono.since(self.peering.seek.changed);
@@ -302,7 +302,7 @@ impl Node {
     }
 
     /// The root has changed. The more often it does, the longer others are left alone: where trees are
-    /// large, what they say of their root is old for a while, and a merge upon that makes more unrest (G1.1).
+    /// large, what they say of their root is old for a while, and a merge upon that makes more unrest (G1.9).
     pub(crate) fn root_changed(&mut self, now: Now) {
         let first = (
             self.config.peering.probe_after_min,
@@ -371,8 +371,8 @@ impl Node {
     }
 }
 
-/// How long one root makes for calm (G1.1).
+/// How long one root makes for calm (G1.9).
 const CALM: Duration = Duration::from_secs(4 * 60);
 
-/// How much longer than at first other peers are left alone, at most (G1.1).
+/// How much longer than at first other peers are left alone, at most (G1.9).
 const PATIENCE_MAX: u32 = 128;

@@ -30,7 +30,7 @@ impl Node {
     /// Turns a link whose lower end is ours: it is the upper end from now on, and hears nothing until
     /// the other has turned too (G1.4).
     fn turn(&mut self, now: Now, conn: ConnId) {
-        self.drop_lanes(now, conn);
+        self.drop_lanes(now, conn); // G1.8
         let by = now.mono + self.config.peering.turn_timeout;
         self.timers.arm(by, Timer::Turn(conn)); // G1.7
         if let Some(link) = self.peering.links.get_mut(&conn) {
@@ -63,7 +63,7 @@ impl Node {
             End::Upper => {
                 link.end = End::Lower;
                 link.path = path;
-                self.drop_lanes(now, conn);
+                self.drop_lanes(now, conn); // G1.8
                 if let Some(link) = self.peering.links.get_mut(&conn) {
                     link.owe(Control::Echo);
                 }

@@ -10,6 +10,9 @@ use mles_sansio::{
 };
 use proptest::prelude::ProptestConfig;
 
+/// The date at the beginning.
+pub(crate) const START: u64 = 1_700_000_000_000_000;
+
 /// A node and the time.
 #[derive(Clone)]
 pub(crate) struct World {
@@ -20,7 +23,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(config: Config) -> Self {
         let mono = Instant::from_micros(0);
-        let unix = 1_700_000_000_000_000;
+        let unix = START;
         let node = Node::new(config, &Seed([7; 32]));
         Self {
             node,

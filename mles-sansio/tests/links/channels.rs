@@ -231,3 +231,19 @@ fn what_a_resync_brings_is_counted() {
     assert_eq!((stats.link_resyncs, stats.link_refusals), (1, 1));
     assert_eq!((stats.links, stats.links_opened, stats.hops), (2, 3, 1));
 }
+
+#[test]
+fn history_of_a_channel_that_only_links_had_expires() {
+    // L1.3, S2.1: nobody ever joined it here, and no other channel has anybody look.
+    let mut node = Linked::new(config());
+    let _ = node.below(1, A);
+    let _ = node.hear(1, &join(A, ""));
+    let ts = node.world.now.unix;
+    let _ = node.message(1, A, 9, ts, "hello");
+    let _ = node.hear(1, &leave(A));
+    let days = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
+    let _ = node.wait(days(30) - SECOND);
+    assert_eq!(node.kept(), ["hello"]);
+    let _ = node.wait(2 * SECOND);
+    assert_eq!(node.kept(), [""; 0]);
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mles_sansio::{Action, ConnId};
+use mles_sansio::{Action, ConnId, Notice};
 
 use crate::common::{self, lost, text};
 use crate::played::{A, Linked, announcement, config, done, join, leave, said};
@@ -46,6 +46,30 @@ fn a_joiner_waits_for_the_upstream() {
         )
     };
     assert_eq!(actions.iter().filter(joined).count(), 1);
+}
+
+#[test]
+fn a_joiner_that_waits_is_a_member() {
+    // W1.6: another session of its pair is asked about (J1.2), and its replay has all of its time.
+    let mut node = Linked::new(config());
+    node.world.enter(1, "alice", "room");
+    let _ = node.above(2, A, &[]);
+    let _ = node.event(common::open(3));
+    let _ = node.event(common::header(3, "bob", "room"));
+    let _ = node.wait(Duration::from_secs(1));
+    let _ = node.event(common::open(4));
+    let actions = node.event(common::header(4, "bob", "room"));
+    assert_eq!(actions, [Action::Ping { conn: ConnId(3) }]);
+    let closed = |action: &&Action| matches!(action, Action::Close { conn: ConnId(4), why } if why.code() == 4002);
+    let actions = node.event(common::pong(3));
+    assert_eq!(actions.iter().filter(closed).count(), 1);
+    let replay = node.wait(Duration::from_secs(1));
+    assert_eq!(said(&replay, 3), [announcement("alice")]);
+    let lags = |action: &&Action| matches!(action, Action::Notice(Notice::Lagging { .. }));
+    let actions = node.wait(Duration::from_millis(59_999));
+    assert_eq!(actions.iter().filter(lags).count(), 0);
+    let actions = node.wait(Duration::from_millis(1));
+    assert_eq!(actions.iter().filter(lags).count(), 1);
 }
 
 #[test]

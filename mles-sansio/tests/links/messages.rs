@@ -133,7 +133,7 @@ fn origins_are_forgotten_safely() {
 
 #[test]
 fn time_stamps_go_on_above_those_of_forgotten_channels() {
-    // S2.3, M3.1: the clock is set back by a minute, the channel was forgotten in between.
+    // S2.3: the clock is set back by a minute, the channel was forgotten in between.
     let mut config = config();
     config.history_limit = 0;
     let mut node = Linked::new(config);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mles_sansio::peering::wire::{self, Handshake, LinkFrame};
-use mles_sansio::{Action, ConnId, Event, Frame, NodeId, PeerId, Role, Source, auth};
+use mles_sansio::{Action, ConnId, Event, Frame, Key, NodeId, Nonces, PeerId, Role, Source, auth};
 
 use crate::common::close_frame;
 use crate::played::{A, B, Linked, NONCES, SECOND, config, handshake, label, said};
@@ -31,6 +31,18 @@ fn a_link_opens_with_a_handshake_on_either_side() {
     let actions = node.below(2, NodeId(0xc));
     assert_eq!(said(&actions, 2), [hello(&format!("\"{B}\",\"{A}\""))]);
     assert!(actions.contains(&resume(2)));
+}
+
+#[test]
+fn the_hash_of_a_handshake() {
+    // O1.4: the example of the specification.
+    let nonces = Nonces {
+        dialer: 0x00112233445566778899aabbccddeeff,
+        acceptor: 0xffeeddccbbaa99887766554433221100,
+    };
+    let uid = "000102030405060708090a0b0c0d0e0f";
+    let hash = auth::link_hash(uid, "mles", Key::new(b"secret").as_ref(), nonces);
+    assert_eq!(hash, 0x3b076d1905bd62ef);
 }
 
 #[test]

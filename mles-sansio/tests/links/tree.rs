@@ -159,7 +159,7 @@ fn a_node_turns_its_upstream_link_to_merge() {
 
 #[test]
 fn a_peer_in_the_same_tree_is_left_alone() {
-    // G1.1: the longer the better it is known, for five minutes at last; one that cannot be had is dialed every
+    // G1.1, G1.10: the longer the better it is known, for five minutes at last; one that cannot be had is dialed every
     // half minute.
     let mut node = Linked::new(config());
     let (first, second, third) = (PeerId(1), PeerId(2), PeerId(3));
@@ -252,19 +252,29 @@ fn a_turn_that_is_not_answered_ends_the_link() {
 
 #[test]
 fn a_turn_goes_up_to_the_old_root() {
-    // G1.5
+    // G1.5, G1.8: what was joined is so no more, and is joined where the upstream is now.
     let mut node = Linked::new(config());
     let own = node.uid();
     let _ = node.above(1, A, &[]);
     let _ = node.below(2, B);
+    let _ = node.event(common::open(4));
+    let actions = node.event(common::header(4, "carol", "hall"));
+    assert_eq!(said(&actions, 1).len(), 1, "C1.1");
     let turn = |uid: NodeId, path: &str| {
         format!("{{\"uid\":\"{uid}\",\"peer\":true,\"path\":[{path}],\"turn\":true}}")
     };
     let other = NodeId(0xd);
     let actions = node.hear(2, &turn(B, &format!("\"{other}\"")));
     let path = format!("\"{other}\",\"{B}\"");
-    assert_eq!(said(&actions, 2), [turn(own, &path)]);
+    let hall = join(own, &format!("\"{own}\":1")).replace("room", "hall");
+    assert_eq!(said(&actions, 2), [turn(own, &path), hall]);
     assert_eq!(said(&actions, 1), [turn(own, &path)]);
+    // The other answers, and is below: what it says of the channel is as if never said (C1.6).
+    let _ = node.hear(1, &turn(A, &format!("\"{other}\",\"{B}\",\"{own}\"")));
+    let done = format!("{{\"uid\":\"{A}\",\"channel\":\"hall\",\"peer\":false}}");
+    assert_eq!(node.hear(1, &done), []);
+    let _ = node.message(1, A, 1, node.world.now.unix, "unheard");
+    assert_eq!(node.world.node.stats().link_ignored, 1);
     assert_eq!(node.world.node.path(), [other, B]);
     // It is the lower end there now, as on a new link.
     let _ = node.event(common::open(3));

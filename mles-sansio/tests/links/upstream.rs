@@ -55,7 +55,7 @@ fn a_living_upstream_is_kept_and_one_that_is_not_listed_is_closed() {
 
 #[test]
 fn unrest_makes_a_node_patient() {
-    // G1.1: with each change of the root the wait doubles, up to 128 times; after 4 minutes of one root
+    // G1.1, G1.9: with each change of the root the wait doubles, up to 128 times; after 4 minutes of one root
     // it is as at first.
     let mut config = config();
     config.peering.probe_after_min = SECOND;

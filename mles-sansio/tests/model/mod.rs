@@ -31,6 +31,8 @@ pub(crate) struct Model {
     pub(crate) pings: BTreeMap<u64, u32>,
     stopping: bool,
     born: u64,
+    /// Who has joined with this event.
+    pub(crate) begun: BTreeSet<u64>,
     /// The last time stamp on a channel that was forgotten.
     floor: Micros,
 }
@@ -103,6 +105,7 @@ impl Model {
             pings: BTreeMap::new(),
             stopping: false,
             born: 0,
+            begun: BTreeSet::new(),
             floor: 0,
         }
     }
@@ -275,6 +278,7 @@ impl Model {
             replay: (!history.is_empty()).then_some((self.mono, history)),
         };
         self.sessions.insert(conn, state);
+        self.begun.insert(conn);
         self.accept(conn, &pair, canonical(&pair)); // J3.3, J3.5
     }
 
@@ -352,6 +356,9 @@ impl Model {
             let Some(first) = holding.values().map(|(since, _)| *since).min() else {
                 break;
             };
+            if lags.is_empty() && self.begun.iter().any(|conn| holding.contains_key(conn)) {
+                break; // J3.5
+            }
             let conn = lags.pop_front().expect("L3.9: replays give way last");
             let (since, _) = holding.get(&conn).expect("L3.9: its replay holds nothing");
             assert_eq!(*since, first, "L3.9: not {conn}");

@@ -312,6 +312,7 @@ impl Sim {
                 lags.push_back(conn.0);
             }
         }
+        self.model.begun.clear();
         tell(&mut self.model);
         self.model.keep_total(&mut lags);
         for channel in expired {
@@ -344,7 +345,7 @@ impl Sim {
             let expected: Vec<_> = expected.iter().map(|e| (e.ts, &*e.uid, &e.frame)).collect();
             assert_eq!(kept, expected, "M3 on {name}");
             let seqs: Vec<_> = self.node.history(&name).map(|e| e.seq).collect();
-            assert!(seqs.is_sorted_by(|a, b| a < b), "M3.1: {seqs:?}");
+            assert!(seqs.is_sorted_by(|a, b| a < b), "M3.11: {seqs:?}");
         }
         for (conn, client) in (0..).zip(&self.clients.all) {
             assert_eq!(client.closed, self.model.closed.get(&conn).copied());

@@ -152,6 +152,31 @@ fn joins_beyond_the_budget() {
 }
 
 #[test]
+fn history_is_no_reason_to_refuse() {
+    // C1.8: histories have filled the budget to its last byte; they give way to a channel that is new.
+    let exactly = 257 + 20 * (14 + 1 + 64);
+    for full in [exactly - 1, exactly, exactly + 1] {
+        let mut world = World::new(with(|config| config.history_bytes = full));
+        world.enter(1, "a", "c");
+        for _ in 0..100 {
+            let _ = world.event(text(1, "fourteen bytes"));
+        }
+        let filled = world.node.stats().history_bytes;
+        assert_eq!(filled == full, full == exactly);
+        below(&mut world, 2, BELOW);
+        for channel in ["new1", "new2"] {
+            let actions = world.event(frame(2, join(BELOW, channel, &[])));
+            let leave = format!("\"channel\":\"{channel}\",\"peer\":false");
+            let said = format!("{actions:?}").replace('\\', "");
+            assert!(!said.contains(&leave), "{full}");
+            assert!(said.contains(channel), "{said}");
+            let _ = world.event(replayed(2));
+        }
+        assert!(world.node.stats().history_bytes <= full);
+    }
+}
+
+#[test]
 fn coming_and_going_costs_nothing() {
     // C1.2, S3.2: joins and leaves of one channel, again and again, with an upstream that says nothing.
     let mut world = World::new(config());
@@ -273,7 +298,7 @@ fn a_peer_that_never_reads() {
 
 #[test]
 fn rejects_origins_without_end() {
-    // S2.2: a peer that names ever new origins on many channels does not push out what others have said.
+    // S2.2, S2.4: a peer that names ever new origins on many channels does not push out what others have said.
     let mut world = World::new(with(|config| {
         config.history_limit = 4;
         config.history_bytes = 4 << 20;

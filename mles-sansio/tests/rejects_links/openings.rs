@@ -112,6 +112,51 @@ fn rejects_openings() {
 }
 
 #[test]
+fn the_first_fault_of_an_opening_decides() {
+    // O1.11: all is wrong with it, then one thing less each time.
+    type Mend = fn(&mut Hello, &World);
+    let mends: [(Mend, Violation); 6] = [
+        (|_, _| {}, Violation::HeaderRepeatedMember),
+        (|h, _| h.more = ",\"probe\":1", Violation::LinkFrame),
+        (|h, _| h.more = "", Violation::PeerAuth),
+        (
+            |h, w| h.auth = Hello::of(w, 2, w.node.uid().0).auth,
+            Violation::PeerLoop,
+        ),
+        (
+            |h, w| {
+                let right = Hello::of(w, 2, ROOT); // It is on the node's path.
+                (h.uid, h.auth) = (right.uid, right.auth);
+            },
+            Violation::PeerClockBehind,
+        ),
+        (|h, w| h.ts = w.now.unix.to_string(), Violation::PathTooLong),
+    ];
+    let mut world = World::new(with(|config| config.peering.links = 1));
+    let _ = above(&mut world, 1);
+    let mut hello = Hello::of(&world, 2, world.node.uid().0);
+    hello.auth = None;
+    hello.ts = "0".into();
+    hello.path = (0..65).map(|n| NodeId(1000 + n)).collect();
+    hello.more = ",\"probe\":1,\"probe\":1";
+    for (conn, (mend, violation)) in (10..).zip(mends) {
+        // The nonces are those of connection 2, whichever it is.
+        assert_eq!(world.event(opened(conn, Role::Peer(nonces(2)))), []);
+        mend(&mut hello, &world);
+        let actions = world.event(frame(conn, hello.frame()));
+        assert_eq!(actions, refusal(conn, violation));
+    }
+    // R1.1 before O1.9; and then that.
+    hello.path.clear();
+    assert_eq!(world.event(opened(20, Role::Peer(nonces(2)))), []);
+    let actions = world.event(frame(20, hello.frame()));
+    assert_eq!(actions.last(), refusal(20, Violation::PeerLoop).last());
+    assert_eq!(world.event(opened(21, Role::Peer(nonces(2)))), []);
+    let actions = world.event(frame(21, Hello::of(&world, 2, BELOW).frame()));
+    assert_eq!(actions, refusal(21, Violation::TooManyLinks));
+}
+
+#[test]
 fn accepts_openings_at_the_bounds() {
     type Change = fn(&mut Hello, &World);
     let cases: [Change; 5] = [

@@ -67,6 +67,7 @@ mod tests {
         KeySource::File(NamedFile::new("--key-file", path))
     }
 
+    /// A2.8
     #[test]
     fn first_line_without_its_end() {
         let dir = TestDir::new();

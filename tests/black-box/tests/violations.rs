@@ -171,7 +171,7 @@ fn nothing_after_a_violation(binary: &Binary) {
     assert!(!texts.iter().any(|text| text == "too late"), "{texts:?}");
 }
 
-/// X1.7, M4.2, M4.4, M4.5: behind its close frame a client at fault gets the end of the stream at once, although it
+/// X1.7, X1.16, M4.2, M4.4, M4.5: behind its close frame a client at fault gets the end of the stream at once, although it
 /// neither answers nor ends its own.
 fn the_end_comes_with_the_close_frame(binary: &Binary) {
     let server = Server::start(binary, &["--max-message", "4KiB"], &[]);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls::{ClientConfig, ClientConnection};
 use serde_json::json;
+use socket2::SockRef;
 
 use crate::case::{Case, Judged, Stop};
 use crate::connection::Connection;
@@ -100,6 +101,22 @@ impl Bench {
                     .into(),
             )
         })
+    }
+
+    /// Goes on only if a channel's history keeps so many small messages, and so many bytes.
+    ///
+    /// # Errors
+    /// It keeps less: the case is skipped.
+    pub fn keeps(&self, messages: u64, bytes: u64) -> Judged {
+        let limits = self.limits();
+        let bound = limits.history_channel_bytes.min(limits.history_bytes / 2);
+        // What an entry costs besides (M3.5).
+        match limits.limit >= messages && bound >= bytes + messages * 256 {
+            true => Ok(()),
+            false => Err(Stop::Skip(format!(
+                "the histories of the server keep less than {messages} messages of {bytes} bytes together"
+            ))),
+        }
     }
 
     /// A channel that nobody is on.
@@ -237,7 +254,38 @@ impl Bench {
     /// # Errors
     /// There is no session.
     pub fn open(&self, who: &str) -> Judged<Session> {
-        match self.upgrade(who, &self.upgrade_request()) {
+        self.upgraded(self.tls(who)?)
+    }
+
+    /// A session that has sent no header, with a receive buffer of 256 KiB: so what it does not read soon waits on the
+    /// server, and what it does read comes in reasonable time.
+    ///
+    /// # Errors
+    /// There is no session.
+    pub fn open_slim(&self, who: &str) -> Judged<Session> {
+        let connection = self.tcp(who)?;
+        let socket = SockRef::from(connection.stream.tcp());
+        let narrowed = socket.set_recv_buffer_size(1 << 18);
+        narrowed.map_err(|error| Stop::Inconclusive(error.to_string()))?;
+        let shaken = self.shake(connection, self.target.tls.clone())?;
+        let connection = shaken.map_err(|end| Stop::Inconclusive(format!("TLS: {end}")))?;
+        self.upgraded(connection)
+    }
+
+    /// A session that has sent no header, whose end here takes little that nobody reads.
+    ///
+    /// # Errors
+    /// There is no session.
+    pub fn open_narrow(&self, who: &str) -> Judged<Session> {
+        let tcp = self.target.connect_narrow().map_err(Stop::Inconclusive)?;
+        let shaken = self.shake(self.on(who, tcp)?, self.target.tls.clone())?;
+        let connection = shaken.map_err(|end| Stop::Inconclusive(format!("TLS: {end}")))?;
+        self.upgraded(connection)
+    }
+
+    /// The session on a connection with TLS.
+    fn upgraded(&self, connection: Connection) -> Judged<Session> {
+        match self.upgrade_on(connection, &self.upgrade_request()) {
             Ok(Ok((session, _))) => Ok(session),
             Ok(Err(response)) => {
                 let text = response.text();
@@ -246,6 +294,13 @@ impl Bench {
             }
             Err(stop) => Err(stop.on_the_way()),
         }
+    }
+
+    /// How long so many bytes may take.
+    #[must_use]
+    pub fn time_for(&self, bytes: u64) -> Duration {
+        const A_SECOND: u64 = 2 << 20;
+        self.patience() + Duration::from_millis(bytes * 1000 / A_SECOND)
     }
 
     /// A session that has sent its header on the case's channel. Whether it has joined is not known yet.
@@ -291,6 +346,34 @@ impl Bench {
         Ok((alice, bob))
     }
 
+    /// Waits until both are members by texts that were not said before: what one of them says is not taken for something
+    /// that a replay has, and all that either has said so far is accepted. Gives the text that they hear last.
+    ///
+    /// # Errors
+    /// They do not hear each other.
+    pub fn acquaint(&mut self, one: &mut Session, other: &mut Session) -> Judged<String> {
+        let patience = other.patience();
+        let deadline = Instant::now() + patience;
+        // A history that keeps nothing may have to be told again.
+        let again = self.limits().limit == 0;
+        loop {
+            if again {
+                other.connection().patience = Duration::from_millis(500).min(patience);
+            }
+            let heard = self.fence(one, other);
+            other.connection().patience = patience;
+            match heard {
+                Ok(_) => break,
+                Err(_) if again && Instant::now() < deadline => {}
+                Err(stop) => return Err(stop.on_the_way()),
+            }
+        }
+        let last = self.marker();
+        other.say(&last).map_err(Stop::on_the_way)?;
+        one.until(&last).map_err(Stop::on_the_way)?;
+        Ok(last)
+    }
+
     /// What alice says before a case begins.
     pub const HELLO: &str = "hello";
 
@@ -320,6 +403,16 @@ impl Bench {
         bob.say(Self::HERE).map_err(Stop::on_the_way)?;
         alice.until(Self::HERE).map_err(Stop::on_the_way)?;
         Ok(())
+    }
+
+    /// A further member of the case's channel, that has heard all that there is to hear, and this one too.
+    ///
+    /// # Errors
+    /// It does not come about.
+    pub fn joined(&mut self, uid: &str, other: &mut Session) -> Judged<Session> {
+        let mut session = self.join(uid)?;
+        self.acquaint(&mut session, other)?;
+        Ok(session)
     }
 
     /// What bob says before a case begins: he has heard alice.

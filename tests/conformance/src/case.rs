@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::clause::{self, Clause};
 use crate::transcript::Line;
-use crate::{Bench, Limits};
+use crate::{Bench, Limits, Stand};
 
 /// Why a case has not passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +75,16 @@ pub struct Case {
     pub connections: usize,
     /// Whether others may run at the same time.
     pub company: Company,
-    run: Arc<dyn Fn(&mut Bench) -> Judged + Send + Sync>,
+    procedure: Procedure,
+}
+
+/// What is done, and to whom.
+#[derive(Clone)]
+pub(crate) enum Procedure {
+    /// To a server.
+    Server(Arc<dyn Fn(&mut Bench) -> Judged + Send + Sync>),
+    /// To a client.
+    Client(Arc<dyn Fn(&mut Stand) -> Judged + Send + Sync>),
 }
 
 impl fmt::Debug for Case {
@@ -96,7 +105,19 @@ pub(crate) fn case(
         lasts: |_| Duration::ZERO,
         connections: 4,
         company: Company::Any,
-        run: Arc::new(run),
+        procedure: Procedure::Server(Arc::new(run)),
+    }
+}
+
+/// The same for a client.
+pub(crate) fn client_case(
+    name: impl Into<String>,
+    title: impl Into<String>,
+    run: impl Fn(&mut Stand) -> Judged + Send + Sync + 'static,
+) -> Case {
+    Case {
+        procedure: Procedure::Client(Arc::new(run)),
+        ..case(name, title, |_| Ok(()))
     }
 }
 
@@ -145,8 +166,14 @@ impl Case {
         whole || !rest.starts_with(|next: char| next.is_ascii_digit())
     }
 
-    pub(crate) fn run(&self, bench: &mut Bench) -> Judged {
-        (self.run)(bench)
+    /// Whether it judges a client, not a server.
+    #[must_use]
+    pub fn is_about_clients(&self) -> bool {
+        matches!(self.procedure, Procedure::Client(_))
+    }
+
+    pub(crate) fn procedure(&self) -> &Procedure {
+        &self.procedure
     }
 }
 
@@ -165,17 +192,16 @@ pub struct Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     #[test]
     fn a_selection_means_whole_numbers() {
-        let case = case("J1.2/waits", "", |_| Ok(()));
-        for meant in ["J", "J1", "J1.", "J1.2", "J1.2/", "J1.2/waits"] {
+        let case = super::case("J1.1/waits", "", |_| Ok(()));
+        for meant in ["J", "J1", "J1.", "J1.1", "J1.1/", "J1.1/waits"] {
             assert!(case.is_meant_by(meant), "{meant}");
         }
-        let longer = super::case("J1.20/x", "", |_| Ok(()));
-        assert!(!longer.is_meant_by("J1.2"));
+        let longer = super::case("J1.10/x", "", |_| Ok(()));
+        assert!(!longer.is_meant_by("J1.1"));
         assert!(!case.is_meant_by("J2"));
-        assert!(!case.is_meant_by("1.2"));
+        assert!(!case.is_meant_by("1.1"));
     }
 }

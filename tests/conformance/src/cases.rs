@@ -1,6 +1,7 @@
 //! The cases, a module for each part of the specification.
 
 mod auth;
+mod clients;
 mod closing;
 mod header;
 mod history;
@@ -32,6 +33,7 @@ pub fn all() -> Vec<Case> {
         keep_alive::cases(),
         closing::cases(),
         peering::cases(),
+        clients::cases(),
     ]
     .concat()
 }

@@ -89,7 +89,13 @@ impl Limits {
         match name {
             "limit" => self.limit = count()?,
             "history-channel-bytes" => self.history_channel_bytes = size()?,
-            "history-bytes" => self.history_bytes = size()?,
+            "history-bytes" => {
+                // A quarter of the total, unless it is said what it is.
+                if self.history_channel_bytes == Self::default().history_channel_bytes {
+                    self.history_channel_bytes = self.history_channel_bytes.min(size()? / 4);
+                }
+                self.history_bytes = size()?;
+            }
             "max-message" => self.max_message = size()?,
             "outbox" => self.outbox = size()?,
             "replay-timeout" => self.replay_timeout = time()?,
@@ -148,6 +154,22 @@ mod tests {
         assert_eq!(limits.outbox, 65_536);
         assert_eq!(limits.ping_interval, Duration::from_millis(500));
         assert_eq!(limits.probe_timeout, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn a_channel_has_a_quarter_of_a_small_total() {
+        let set = |texts: &[&str]| {
+            let mut limits = Limits::default();
+            for text in texts {
+                limits.set(text).unwrap_or_else(|error| panic!("{error}"));
+            }
+            limits.history_channel_bytes
+        };
+        assert_eq!(set(&["history-bytes=4MiB"]), 1 << 20);
+        assert_eq!(set(&["history-bytes=1GiB"]), 8 << 20);
+        let own = "history-channel-bytes=3MiB";
+        assert_eq!(set(&["history-bytes=4MiB", own]), 3 << 20);
+        assert_eq!(set(&[own, "history-bytes=4MiB"]), 3 << 20);
     }
 
     #[test]

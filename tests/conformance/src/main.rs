@@ -12,9 +12,13 @@ use clap::Parser;
 use mles_conformance::report::terminal::Style;
 use mles_conformance::report::{Report, Status, html, json, terminal};
 use mles_conformance::wire::Trust;
-use mles_conformance::{Case, Run, Target, cases, clause, run};
+use mles_conformance::{Case, Program, Run, Subject, Target, cases, clause, run};
 
-/// Judges a Mles server over the network, clause by clause of the specification.
+/// Judges an implementation of Mles over the network, clause by clause of the specification.
+///
+/// A server is given by its URL. A client is given as a command, which is run for each case: it is to connect to
+/// $MLES_URL as $MLES_UID on $MLES_CHANNEL, with the key $MLES_KEY if there is one, trusting the certificate in the file
+/// $MLES_CA; to send each line of its input as a text message; and to print each message that it receives as a line.
 ///
 /// Exit status: 0 if every MUST that was tried is kept, 1 if one is not, 2 if there was nothing to judge, 3 if of some
 /// MUSTs it cannot be said.
@@ -22,8 +26,11 @@ use mles_conformance::{Case, Run, Target, cases, clause, run};
 #[command(name = "mles-conformance", version)]
 struct Options {
     /// The server: wss://host:port
-    #[arg(required_unless_present = "list")]
+    #[arg(required_unless_present_any = ["list", "client"], conflicts_with = "client")]
     server: Option<String>,
+    /// Judge a client: the command that runs it, for the shell
+    #[arg(long, value_name = "COMMAND")]
+    client: Option<String>,
     /// A file with the key of the server's clients, if it has one
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
@@ -77,7 +84,7 @@ struct Options {
 fn main() -> ExitCode {
     let options = Options::parse();
     if options.list {
-        return match list(&options.only) {
+        return match list(&options) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(&error.to_string()),
         };
@@ -94,9 +101,10 @@ fn complain(error: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// The cases that are meant.
-fn chosen(only: &[String]) -> Result<Vec<Case>, String> {
+/// The cases that are meant, of those that this keeps.
+fn chosen(only: &[String], keeps: impl Fn(&Case) -> bool) -> Result<Vec<Case>, String> {
     let mut cases = cases::all();
+    cases.retain(keeps);
     for selection in only {
         if !cases.iter().any(|case| case.is_meant_by(selection)) {
             return Err(format!(
@@ -143,16 +151,34 @@ fn target(options: &Options, server: &str) -> Result<Target, String> {
         target.shutdown = Some(command.clone());
         again.push(format!("--shutdown-command '{command}'"));
     }
-    let patience = Duration::try_from_secs_f32(options.patience);
-    target.patience = patience.map_err(|error| format!("--patience: {error}"))?;
-    if options.slow {
-        again.push("--slow".into());
-    }
-    if options.disruptive {
-        again.push("--disruptive".into());
-    }
+    target.patience = patience(options)?;
+    again.extend(common(options));
     target.options = again;
     Ok(target)
+}
+
+fn program(options: &Options, command: &str) -> Result<Program, String> {
+    let mut program = Program::new(command);
+    program.patience = patience(options)?;
+    program.options = common(options);
+    Ok(program)
+}
+
+fn patience(options: &Options) -> Result<Duration, String> {
+    let patience = Duration::try_from_secs_f32(options.patience);
+    patience.map_err(|error| format!("--patience: {error}"))
+}
+
+/// What has to be said again to judge a client or a server in the same way.
+fn common(options: &Options) -> Vec<String> {
+    [
+        (options.slow, "--slow"),
+        (options.disruptive, "--disruptive"),
+    ]
+    .iter()
+    .filter(|(given, _)| *given)
+    .map(|(_, option)| (*option).to_owned())
+    .collect()
 }
 
 /// The key in a file: its first line.
@@ -167,11 +193,18 @@ fn key(file: &PathBuf) -> Result<String, String> {
 }
 
 fn judge(options: &Options) -> Result<u8, String> {
-    let server = options.server.as_deref().unwrap_or_default();
-    let target = Arc::new(target(options, server)?);
-    let cases = chosen(&options.only)?;
-    // Nothing can be judged where nobody answers.
-    drop(target.connect()?);
+    let subject = match &options.client {
+        Some(command) => Subject::Client(Arc::new(program(options, command)?)),
+        None => {
+            let server = options.server.as_deref().unwrap_or_default();
+            let target = target(options, server)?;
+            // Nothing can be judged where nobody answers.
+            drop(target.connect()?);
+            Subject::Server(Arc::new(target))
+        }
+    };
+    let is_client = options.client.is_some();
+    let cases = chosen(&options.only, |case| case.is_about_clients() == is_client)?;
     let how = Run {
         connections: options.connections.max(1),
         longest: (!options.slow).then_some(Duration::from_secs(30)),
@@ -181,7 +214,7 @@ fn judge(options: &Options) -> Result<u8, String> {
     let mut verdicts = Vec::new();
     let progress = io::stderr().is_terminal();
     let (count, mut failed) = (cases.len(), 0);
-    run(&target, &cases, how, |verdict| {
+    run(&subject, &cases, how, |verdict| {
         failed += usize::from(Status::of(&verdict.result) == Status::Fail);
         verdicts.push(verdict);
         if progress {
@@ -192,7 +225,7 @@ fn judge(options: &Options) -> Result<u8, String> {
     if progress {
         let _ = write!(io::stderr(), "\r\x1b[K");
     }
-    let report = Report::new(&target, verdicts, began.elapsed());
+    let report = Report::new(&subject, verdicts, began.elapsed());
     let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let style = Style {
         colour,
@@ -213,8 +246,11 @@ fn save(file: &PathBuf, text: &str) -> Result<(), String> {
     std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
 }
 
-fn list(only: &[String]) -> Result<(), String> {
-    let cases = chosen(only)?;
+fn list(options: &Options) -> Result<(), String> {
+    let only = &options.only;
+    let cases = chosen(only, |case| {
+        options.client.is_none() || case.is_about_clients()
+    })?;
     for clause in clause::all() {
         let of_it: Vec<_> = cases
             .iter()

@@ -6,7 +6,7 @@ pub mod terminal;
 
 use crate::case::{Case, Stop, Verdict};
 use crate::clause::{self, Clause, Level};
-use crate::{Judged, Target, cases};
+use crate::{Judged, Subject, cases};
 
 /// All verdicts of a run.
 #[derive(Clone, Debug)]
@@ -72,17 +72,14 @@ pub struct Found<'a> {
 impl Report {
     /// A report of these verdicts, whatever their order.
     #[must_use]
-    pub fn new(target: &Target, mut verdicts: Vec<Verdict>, took: std::time::Duration) -> Self {
+    pub fn new(subject: &Subject, mut verdicts: Vec<Verdict>, took: std::time::Duration) -> Self {
         verdicts.sort_by_key(|verdict| {
             let case = &verdict.case;
             (clause::rank(case.clause_id()), case.name.clone())
         });
-        let options = target.options.join(" ");
         Self {
-            subject: target.url.clone(),
-            command: format!("mles-conformance {} {options}", target.url)
-                .trim_end()
-                .to_owned(),
+            subject: subject.name().to_owned(),
+            command: format!("mles-conformance {}", subject.options()),
             verdicts,
             took,
         }

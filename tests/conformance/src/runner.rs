@@ -1,12 +1,13 @@
 //! Running cases side by side.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::case::{Case, Company, Stop, Verdict};
-use crate::{Bench, Target};
+use crate::case::{Case, Company, Judged, Procedure, Stop, Verdict};
+use crate::transcript::Transcript;
+use crate::{Bench, Stand, Subject};
 
 /// How cases are to be run.
 #[derive(Clone, Copy, Debug)]
@@ -39,10 +40,10 @@ impl Room {
 }
 
 /// Runs these cases, and hands each verdict over as it is there.
-pub fn run(target: &Arc<Target>, cases: &[Case], how: Run, mut told: impl FnMut(Verdict) + Send) {
+pub fn run(subject: &Subject, cases: &[Case], how: Run, mut told: impl FnMut(Verdict) + Send) {
     let (mut crowd, mut others) = (Vec::new(), Vec::new());
     for case in cases {
-        if let Some(why) = why_not(case, target, how) {
+        if let Some(why) = why_not(case, subject, how) {
             told(skipped(case, why));
         } else if case.company == Company::Any {
             crowd.push(case);
@@ -51,16 +52,16 @@ pub fn run(target: &Arc<Target>, cases: &[Case], how: Run, mut told: impl FnMut(
         }
     }
     // What lasts longest begins first.
-    crowd.sort_by_key(|case| std::cmp::Reverse((case.lasts)(&target.limits)));
+    crowd.sort_by_key(|case| std::cmp::Reverse((case.lasts)(subject.limits())));
     others.sort_by_key(|case| case.company);
-    side_by_side(target, &crowd, how.connections, &mut told);
+    side_by_side(subject, &crowd, how.connections, &mut told);
     for case in others {
-        told(run_one(target, case));
+        told(run_one(subject, case));
     }
 }
 
 fn side_by_side(
-    target: &Arc<Target>,
+    subject: &Subject,
     cases: &[&Case],
     connections: usize,
     told: &mut (impl FnMut(Verdict) + Send),
@@ -76,7 +77,7 @@ fn side_by_side(
             room.take(wanted);
             let (room, told) = (&room, &told);
             scope.spawn(move || {
-                let verdict = run_one(target, case);
+                let verdict = run_one(subject, case);
                 room.give(wanted);
                 let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
                 told(verdict);
@@ -85,8 +86,8 @@ fn side_by_side(
     });
 }
 
-fn why_not(case: &Case, target: &Target, how: Run) -> Option<String> {
-    let lasts = (case.lasts)(&target.limits);
+fn why_not(case: &Case, subject: &Subject, how: Run) -> Option<String> {
+    let lasts = (case.lasts)(subject.limits());
     if how.longest.is_some_and(|longest| lasts > longest) {
         let seconds = lasts.as_secs_f32();
         return Some(format!("it takes {seconds:.0} s, and --slow was not given"));
@@ -97,7 +98,7 @@ fn why_not(case: &Case, target: &Target, how: Run) -> Option<String> {
         Company::Disruptive => {
             Some("it disturbs the server's other users, and --disruptive was not given".into())
         }
-        Company::Last if target.shutdown.is_some() => None,
+        Company::Last if can_shut_down(subject) => None,
         Company::Last => {
             Some("how to shut the server down was not given (--shutdown-command)".into())
         }
@@ -113,20 +114,49 @@ fn skipped(case: &Case, why: String) -> Verdict {
     }
 }
 
+fn can_shut_down(subject: &Subject) -> bool {
+    match subject {
+        Subject::Server(target) => target.shutdown.is_some(),
+        Subject::Client(_) => true,
+    }
+}
+
 /// Runs one case.
-pub fn run_one(target: &Arc<Target>, case: &Case) -> Verdict {
+pub fn run_one(subject: &Subject, case: &Case) -> Verdict {
     let began = Instant::now();
-    let mut bench = Bench::new(target.clone(), case);
-    let result = catch_unwind(AssertUnwindSafe(|| case.run(&mut bench)));
-    let result = result.unwrap_or_else(|_| {
-        Err(Stop::Inconclusive(
-            "the judge has panicked; please report what it printed".into(),
-        ))
-    });
+    let (result, transcript) = match (subject, case.procedure()) {
+        (Subject::Server(target), Procedure::Server(procedure)) => {
+            let mut bench = Bench::new(target.clone(), case);
+            let result = caught(|| procedure(&mut bench));
+            (result, bench.transcript().clone())
+        }
+        (Subject::Client(program), Procedure::Client(procedure)) => {
+            let mut stand = Stand::new(program.clone(), case);
+            let result = caught(|| procedure(&mut stand));
+            (result, stand.transcript().clone())
+        }
+        (Subject::Server(_), Procedure::Client(_)) => (
+            Err(Stop::Skip("it is about clients (--client)".into())),
+            Transcript::new(),
+        ),
+        (Subject::Client(_), Procedure::Server(_)) => (
+            Err(Stop::Skip("it is about servers".into())),
+            Transcript::new(),
+        ),
+    };
     Verdict {
         case: case.clone(),
         result,
-        transcript: bench.transcript().lines(),
+        transcript: transcript.lines(),
         took: began.elapsed(),
     }
+}
+
+/// What the procedure gives, also if the judge is at fault.
+fn caught(procedure: impl FnOnce() -> Judged) -> Judged {
+    catch_unwind(AssertUnwindSafe(procedure)).unwrap_or_else(|_| {
+        Err(Stop::Inconclusive(
+            "the judge has panicked; please report what it printed".into(),
+        ))
+    })
 }

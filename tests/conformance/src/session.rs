@@ -42,6 +42,13 @@ impl Message {
         }
     }
 
+    /// The announcement of a uid on a channel: the canonical form (J3.1, J3.2).
+    #[must_use]
+    pub fn announcement(uid: &str, channel: &str) -> Self {
+        let (uid, channel) = (escaped(uid), escaped(channel));
+        Self::text(&format!(r#"{{"uid":"{uid}","channel":"{channel}"}}"#))
+    }
+
     /// Whether type and payload are the same, in however many frames it came.
     #[must_use]
     pub fn equals(&self, other: &Self) -> bool {
@@ -190,6 +197,29 @@ impl Session {
     #[must_use]
     pub fn heard_at(&self) -> Instant {
         self.heard
+    }
+
+    /// What has to happen at once may take as long as this from now on.
+    #[must_use]
+    pub fn patient_for(mut self, time: Duration) -> Self {
+        self.connection.patience = time;
+        self
+    }
+
+    /// Whether the other end has gone, as far as it shows without reading: nothing can be sent to it any more.
+    #[must_use]
+    pub fn is_gone(&mut self) -> bool {
+        const SOON: Duration = Duration::from_millis(100);
+        let bytes = Frame::pong("").encode();
+        let sent = self.connection.stream.write(&bytes, SOON);
+        matches!(sent, Err(Some(_)))
+    }
+
+    /// Lets the end here take much at a time again, where it took little that nobody read.
+    pub fn widen(&self) {
+        const WIDE: usize = 1 << 20;
+        let socket = socket2::SockRef::from(self.connection.stream.tcp());
+        let _ = socket.set_recv_buffer_size(WIDE);
     }
 
     /// Sends a frame; masked if this is the client's end, and the frame says nothing else.
@@ -574,6 +604,25 @@ impl Session {
     fn nothing(&self) -> String {
         format!("nothing within {:.1} s", self.patience().as_secs_f32())
     }
+}
+
+/// A name as it stands in the canonical form (J3.2).
+fn escaped(name: &str) -> String {
+    let mut text = String::new();
+    for character in name.chars() {
+        match character {
+            '"' => text.push_str("\\\""),
+            '\\' => text.push_str("\\\\"),
+            '\u{8}' => text.push_str("\\b"),
+            '\u{c}' => text.push_str("\\f"),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\t' => text.push_str("\\t"),
+            '\0'..' ' => text.push_str(&format!("\\u{:04x}", u32::from(character))),
+            other => text.push(other),
+        }
+    }
+    text
 }
 
 fn not_rfc6455(what: &str) -> Stop {

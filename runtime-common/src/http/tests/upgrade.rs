@@ -89,6 +89,23 @@ fn rejects_an_upgrade_without_the_subprotocol() {
     }
 }
 
+/// X1.17: of several reasons the version is said first, room last, and no other method upgrades.
+#[test]
+fn the_first_reason_decides() {
+    let version = UPGRADE.replace("Version: 13", "Version: 8");
+    let neither = version.replace("mles-websocket", "chat");
+    let token = UPGRADE.replace("mles-websocket", "chat");
+    for gate in [Gate::Open, Gate::Full, Gate::ShuttingDown] {
+        assert_answered_at(&neither, gate, Refusal::WebSocketVersion);
+        assert_answered_at(&version, gate, Refusal::WebSocketVersion);
+        assert_answered_at(&token, gate, Refusal::Subprotocol);
+        let other = neither.replacen("GET /", "PUT /nothing", 1);
+        assert_answered_at(&other, gate, Refusal::Method);
+    }
+    let old = neither.replace("HTTP/1.1", "HTTP/2.0");
+    assert_eq!(answer(&old), Err(Refusal::Version));
+}
+
 #[test]
 fn rejects_an_upgrade_with_a_body() {
     for line in ["Content-Length: 1", "Transfer-Encoding: chunked"] {

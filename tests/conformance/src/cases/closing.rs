@@ -1,7 +1,20 @@
 //! Closing (client.md, section 11).
 
+mod causes;
+mod connections;
+mod ends;
+mod http;
+mod shutdown;
+
 use crate::case::Case;
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![]
+    [
+        causes::cases(),
+        ends::cases(),
+        http::cases(),
+        connections::cases(),
+        shutdown::cases(),
+    ]
+    .concat()
 }

@@ -1,62 +1,48 @@
 //! Messages (client.md, section 6).
 
+mod control;
+mod fragments;
+mod whole;
+
 use crate::bench::Bench;
-use crate::case::{Case, Judged, Stop, case};
-use crate::session::{Message, listed};
+use crate::case::Case;
+use crate::session::Message;
 use crate::wire::Frame;
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case(
-            "M1.1/text-and-binary",
-            "text and binary frames reach the other members as they are",
-            text_and_binary,
-        ),
-        case(
-            "M1.2/not-to-the-sender",
-            "nobody receives an own message",
-            not_to_the_sender,
-        ),
-        case("M2.2/pong", "a ping is answered with its own payload", pong),
-    ]
+    let mut cases = [whole::cases(), fragments::cases(), control::cases()].concat();
+    cases.sort_by_key(|case| crate::clause::rank(case.clause_id()));
+    cases
 }
 
-fn text_and_binary(bench: &mut Bench) -> Judged {
-    let (mut alice, mut bob) = bench.pair()?;
-    let messages = [
-        Message::text("plain"),
-        Message::text("Grüße, 世界 \u{1f30d}"),
-        Message::text(" \t{\"not\": \"looked at\"}\n\0"),
-        Message::binary([0, 255, 128, 7]),
-        Message::binary(*b"plain"),
-        Message::binary(vec![0xa5; 70_000]),
-    ];
-    for message in &messages {
-        let frame = match message.text {
-            true => Frame::text(message.payload.clone()),
-            false => Frame::binary(message.payload.clone()),
-        };
-        alice.send(&frame)?;
-        bob.hears_message(message)?;
+fn frame(message: &Message) -> Frame {
+    match message.text {
+        true => Frame::text(message.payload.clone()),
+        false => Frame::binary(message.payload.clone()),
     }
-    Ok(())
 }
 
-fn not_to_the_sender(bench: &mut Bench) -> Judged {
-    let (mut alice, mut bob) = bench.pair()?;
-    alice.say("to bob")?;
-    bob.hears("to bob")?;
-    bench.nothing_but_fence(&mut bob, &mut alice, "an own message")
+/// Whether the server takes messages of this size.
+fn fits(bench: &Bench, message: &Message) -> bool {
+    message.payload.len() as u64 <= bench.limits().max_message
 }
 
-fn pong(bench: &mut Bench) -> Judged {
-    let (mut alice, _bob) = bench.pair()?;
-    for payload in [&b""[..], b"a", &[0xff; 125]] {
-        alice.send(&Frame::ping(payload))?;
-        let before = alice.pong(payload)?;
-        if !before.is_empty() {
-            return Err(Stop::fail("nothing but the pong", listed(&before)));
-        }
-    }
-    Ok(())
+/// The same in so many fragments.
+fn fragments(message: &Message, count: usize) -> Vec<Frame> {
+    let size = message.payload.len().div_ceil(count).max(1);
+    let mut parts: Vec<_> = message.payload.chunks(size).collect();
+    parts.resize(count, &[]);
+    let mut frames: Vec<_> = parts
+        .into_iter()
+        .map(|part| Frame::continuation(part).unfinished())
+        .collect();
+    frames[0].opcode = frame(message).opcode;
+    frames[count - 1].fin = true;
+    frames
+}
+
+/// As long as messages may be, up to what takes no time.
+fn long(bench: &Bench) -> Message {
+    let size = bench.limits().max_message.min(300_000);
+    Message::binary(vec![0x5a; usize::try_from(size).unwrap_or(1)])
 }

@@ -7,6 +7,7 @@
 )]
 
 mod auth;
+mod clients;
 mod closing;
 mod header;
 mod history;
@@ -16,8 +17,11 @@ mod leaving;
 mod messages;
 mod peering;
 mod proxy;
+mod roles;
+mod settings;
 mod slow;
 mod transport;
+mod whose;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -28,29 +32,32 @@ use std::time::Duration;
 use black_box::{Launch, PEER_KEY, STD, Server};
 use mles_conformance::report::Status;
 use mles_conformance::wire::{Frame, Opcode, Trust};
-use mles_conformance::{Case, Company, Limits, Target, Verdict, cases, run_one};
+use mles_conformance::{Case, Company, Limits, Subject, Target, Verdict, cases, run_one};
 use proxy::{Entry, Hooks, Proxy};
 
 /// A server that is wrong in one thing.
 pub(crate) struct Mutant {
     /// The case that has to notice, or the beginning of the names of several.
-    case: &'static str,
+    case: String,
     /// What it does.
     what: &'static str,
     entry: fn() -> Entry,
+    /// What the server behind the proxy is set to, unlike what the judge is told.
+    started: &'static [&'static str],
     hooks: Arc<dyn Fn() -> Hooks + Send + Sync>,
 }
 
 /// A server that does this wrong. The hooks are made for each connection.
 pub(crate) fn mutant(
-    case: &'static str,
+    case: impl Into<String>,
     what: &'static str,
     hooks: impl Fn() -> Hooks + Send + Sync + 'static,
 ) -> Mutant {
     Mutant {
-        case,
+        case: case.into(),
         what,
         entry: Entry::default,
+        started: &[],
         hooks: Arc::new(hooks),
     }
 }
@@ -60,6 +67,18 @@ impl Mutant {
     pub(crate) fn entered(mut self, entry: fn() -> Entry) -> Self {
         self.entry = entry;
         self
+    }
+}
+
+/// A server that is set to something else than the judge is told.
+pub(crate) fn set_wrong(
+    case: &'static str,
+    what: &'static str,
+    settings: &'static [&'static str],
+) -> Mutant {
+    Mutant {
+        started: settings,
+        ..mutant(case, what, Hooks::default)
     }
 }
 
@@ -121,18 +140,17 @@ impl Right {
     }
 
     /// Runs a case on the server that it applies to, through this.
-    fn judge(&self, case: &Case, proxy: impl Fn(SocketAddr) -> Proxy) -> Verdict {
+    fn judge(&self, case: &Case, started: &[&str], proxy: impl Fn(SocketAddr) -> Proxy) -> Verdict {
+        let settings = settings::of(case);
+        if settings.is_some() || !started.is_empty() {
+            return judge_alone(case, settings.unwrap_or_default(), started, proxy);
+        }
         let verdicts = self.0.iter().map(|(server, key, peer_key)| {
             let proxy = proxy(server.address());
-            let mut target =
-                Target::new(&format!("wss://{}", proxy.address), Trust::Anyone).unwrap();
-            for limit in SET {
-                target.limits.set(limit).unwrap();
-            }
+            let mut target = target(&proxy, &SET);
             target.key = key.map(str::to_owned);
             target.peer_key = peer_key.map(str::to_owned);
-            target.patience = Duration::from_millis(1500);
-            run_one(&Arc::new(target), case)
+            run_one(&Subject::Server(Arc::new(target)), case)
         });
         let applies = |verdict: &Verdict| Status::of(&verdict.result) != Status::Skip;
         let mut last = None;
@@ -146,6 +164,51 @@ impl Right {
     }
 }
 
+/// What the judge is told of a server behind this proxy.
+fn target(proxy: &Proxy, set: &[&str]) -> Target {
+    let mut target = Target::new(&format!("wss://{}", proxy.address), Trust::Anyone).unwrap();
+    for limit in set {
+        target.limits.set(limit).unwrap();
+    }
+    target.addresses.clone_from(&proxy.addresses);
+    target.patience = Duration::from_millis(1500);
+    target
+}
+
+/// The second settings in place of, or besides, the first.
+fn overridden<'a>(first: &[&'a str], second: &[&'a str]) -> Vec<&'a str> {
+    let name = |limit: &str| limit.split('=').next().unwrap().to_owned();
+    let is_set = |limit: &&&str| second.iter().any(|set| name(set) == name(limit));
+    let kept = first.iter().filter(|limit| !is_set(limit));
+    kept.chain(second).copied().collect()
+}
+
+/// Runs a case on a server that is there for it alone, with these settings besides the usual ones, or instead of them,
+/// and with some that the judge is not told.
+fn judge_alone(
+    case: &Case,
+    settings: &[&str],
+    started: &[&str],
+    proxy: impl Fn(SocketAddr) -> Proxy,
+) -> Verdict {
+    let told = overridden(&SET, settings);
+    let args = overridden(&told, started);
+    let args: Vec<_> = args.iter().map(|limit| format!("--{limit}")).collect();
+    let mut server = Launch::new(&STD).args(&args).start();
+    let proxy = proxy(server.address());
+    let mut target = target(&proxy, &told);
+    let ends = case.company == Company::Last;
+    if ends {
+        target.shutdown = Some(format!("kill -TERM {}", server.id()));
+    }
+    let verdict = run_one(&Subject::Server(Arc::new(target)), case);
+    // If the case did not get as far, it is still there.
+    if ends && Status::of(&verdict.result) == Status::Pass {
+        server.wait();
+    }
+    verdict
+}
+
 /// What a case says of a server, as a test shows it.
 fn shown(verdict: &Verdict) -> String {
     let lines = verdict
@@ -155,19 +218,25 @@ fn shown(verdict: &Verdict) -> String {
     format!("{:?}\n{}", verdict.result, lines.collect::<String>())
 }
 
+/// Whether this machine has what the case needs.
+fn can_be_tried(case: &Case) -> bool {
+    case.clause_id() != "T3.1" || std::net::TcpListener::bind("[::1]:0").is_ok()
+}
+
 /// Each case passes through a proxy that changes nothing: so it is the change that a mutant is noticed for.
 #[test]
 fn a_proxy_that_changes_nothing_passes() {
     let right = Right::start();
     let wrong = tried(
-        cases::all(),
+        server_cases(),
         |case| case,
         |case| {
-            let verdict = right.judge(case, |server| {
+            let verdict = right.judge(case, &[], |server| {
                 Proxy::start(server, Entry::default(), Hooks::default)
             });
             match Status::of(&verdict.result) {
                 Status::Pass => None,
+                Status::Skip if !can_be_tried(case) => None,
                 Status::Skip | Status::Inconclusive | Status::Fail => {
                     Some(format!("{case:?}: {}", shown(&verdict)))
                 }
@@ -184,8 +253,15 @@ fn every_mutant_is_noticed() {
     let mut pairs = Vec::new();
     for mutant in mutants() {
         let mutant = Arc::new(mutant);
-        for case in cases::all() {
-            if case.is_meant_by(mutant.case) {
+        let all = server_cases();
+        // A whole name means that case, though it may be the beginning of others.
+        let is_whole = all.iter().any(|case| case.name == mutant.case);
+        for case in all {
+            let is_meant = match is_whole {
+                true => case.name == mutant.case,
+                false => case.is_meant_by(&mutant.case),
+            };
+            if is_meant && can_be_tried(&case) {
                 pairs.push((case, mutant.clone()));
             }
         }
@@ -194,7 +270,7 @@ fn every_mutant_is_noticed() {
         pairs,
         |(case, _)| case,
         |(case, mutant)| {
-            let verdict = right.judge(case, |server| {
+            let verdict = right.judge(case, mutant.started, |server| {
                 let hooks = mutant.hooks.clone();
                 Proxy::start(server, (mutant.entry)(), move || hooks())
             });
@@ -214,16 +290,23 @@ fn every_mutant_is_noticed() {
 /// Each case has a mutant, and each mutant a case.
 #[test]
 fn every_case_has_a_mutant() {
-    let (cases, mutants) = (cases::all(), mutants());
+    let (cases, mutants) = (server_cases(), mutants());
     let without = cases
         .iter()
-        .filter(|case| !mutants.iter().any(|mutant| case.is_meant_by(mutant.case)));
+        .filter(|case| !mutants.iter().any(|mutant| case.is_meant_by(&mutant.case)));
     let without: Vec<_> = without.collect();
     assert!(without.is_empty(), "no mutant: {without:?}");
     for mutant in &mutants {
-        let noticed = cases.iter().any(|case| case.is_meant_by(mutant.case));
+        let noticed = cases.iter().any(|case| case.is_meant_by(&mutant.case));
         assert!(noticed, "no case: {}", mutant.case);
     }
+}
+
+/// The cases about servers; those about clients are in a module of their own.
+fn server_cases() -> Vec<Case> {
+    let mut cases = cases::all();
+    cases.retain(|case| !case.is_about_clients());
+    cases
 }
 
 /// No two cases have one name, and each is about a clause.

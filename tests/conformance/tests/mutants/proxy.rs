@@ -1,10 +1,11 @@
 //! A proxy between the judge and a server that is right: what it changes on the way makes a server that is wrong in just
 //! that.
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use mles_conformance::wire::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
+use socket2::{Domain, SockRef, Socket, Type};
 
 type Heads<T> = Box<dyn FnMut(&mut T, &mut Wires) + Send>;
 type Frames = Box<dyn FnMut(Frame, &mut Wires) + Send>;
@@ -32,9 +34,16 @@ pub(crate) struct Hooks {
     client_ended: Option<Time>,
     server_ended: Option<Time>,
     tick: Option<Time>,
+    is_greedy: bool,
 }
 
 impl Hooks {
+    /// What the server sends is taken although the client does not take it.
+    pub(crate) fn greedy(mut self) -> Self {
+        self.is_greedy = true;
+        self
+    }
+
     /// The request for the upgrade, before the server gets it.
     pub(crate) fn request(
         mut self,
@@ -101,6 +110,10 @@ impl Hooks {
 
 /// Both ends of a connection, for hooks to send on.
 pub(crate) struct Wires {
+    /// How many connections there were before this one.
+    pub(crate) number: usize,
+    /// For hooks to note that something has been heard.
+    pub(crate) has_heard: bool,
     /// When the connection was accepted.
     pub(crate) began: Instant,
     /// When it was upgraded.
@@ -164,6 +177,12 @@ impl Wires {
         self.server.finish();
     }
 
+    /// The server's connection is gone without a word.
+    pub(crate) fn cut_server(&mut self) {
+        let _ = self.server.tcp.shutdown(Shutdown::Both);
+        self.server.is_over = true;
+    }
+
     /// The client's connection is gone without a word.
     pub(crate) fn cut_client(&mut self) {
         let _ = self.client.tcp.shutdown(Shutdown::Both);
@@ -175,7 +194,7 @@ impl Wires {
 struct Side {
     tcp: TcpStream,
     tls: Option<rustls::Connection>,
-    out: Vec<u8>,
+    out: VecDeque<u8>,
     /// No more is to be sent.
     finishing: bool,
     finished: bool,
@@ -192,7 +211,7 @@ impl Side {
         Ok(Self {
             tcp,
             tls,
-            out: Vec::new(),
+            out: VecDeque::new(),
             finishing: false,
             finished: false,
             has_ended: false,
@@ -244,10 +263,11 @@ impl Side {
             let result = match &mut self.tls {
                 Some(tls) if tls.wants_write() => tls.write_tls(&mut self.tcp).map(|_| 0),
                 Some(tls) if !self.out.is_empty() => {
-                    tls.writer().write(&self.out[..self.out.len().min(1 << 14)])
+                    let (front, _) = self.out.as_slices();
+                    tls.writer().write(&front[..front.len().min(1 << 14)])
                 }
-                None if !self.out.is_empty() => self.tcp.write(&self.out),
-                Some(tls) if self.finishing && !self.finished => {
+                None if !self.out.is_empty() => self.tcp.write(self.out.as_slices().0),
+                Some(tls) if self.finishing && !self.finished && !tls.is_handshaking() => {
                     tls.send_close_notify();
                     self.finished = true;
                     continue;
@@ -310,6 +330,8 @@ impl Default for Entry {
 /// A proxy, until it is dropped.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
+    /// The same port over IPv4, and over IPv6 if there is any.
+    pub(crate) addresses: Vec<SocketAddr>,
     stop: Arc<AtomicBool>,
 }
 
@@ -320,35 +342,62 @@ impl Proxy {
         entry: Entry,
         hooks: impl Fn() -> Hooks + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+        let listeners = listeners();
+        let addresses = listeners.iter().map(|one| one.local_addr().unwrap());
+        let addresses: Vec<_> = addresses.collect();
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
         let entry = Arc::new(entry);
         let hooks = Arc::new(hooks);
-        thread::spawn(move || {
-            for client in listener.incoming() {
-                if stopped.load(Ordering::Relaxed) {
-                    return;
+        let count = Arc::new(AtomicUsize::new(0));
+        for listener in listeners {
+            let (stopped, entry, hooks) = (stop.clone(), entry.clone(), hooks.clone());
+            let count = count.clone();
+            thread::spawn(move || {
+                for client in listener.incoming() {
+                    if stopped.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let (Ok(client), entry, hooks) = (client, entry.clone(), hooks.clone()) else {
+                        return;
+                    };
+                    let stopped = stopped.clone();
+                    let number = count.fetch_add(1, Ordering::Relaxed);
+                    thread::spawn(move || {
+                        let _ = serve(client, server, &entry, hooks(), number, &stopped);
+                    });
                 }
-                let (Ok(client), entry, hooks) = (client, entry.clone(), hooks.clone()) else {
-                    return;
-                };
-                let stopped = stopped.clone();
-                thread::spawn(move || {
-                    let _ = serve(client, server, &entry, hooks(), &stopped);
-                });
-            }
-        });
-        Self { address, stop }
+            });
+        }
+        Self {
+            address: addresses[0],
+            addresses,
+            stop,
+        }
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // So that its thread sees it.
-        let _ = TcpStream::connect(self.address);
+        // So that its threads see it.
+        for address in &self.addresses {
+            let _ = TcpStream::connect(address);
+        }
+    }
+}
+
+/// One port over IPv4, and over IPv6 if there is any.
+fn listeners() -> Vec<TcpListener> {
+    let has_ipv6 = TcpListener::bind("[::1]:0").is_ok();
+    loop {
+        let four = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = four.local_addr().unwrap().port();
+        match TcpListener::bind(("::1", port)) {
+            Ok(six) => return vec![four, six],
+            Err(_) if !has_ipv6 => return vec![four],
+            // It is taken there.
+            Err(_) => {}
+        }
     }
 }
 
@@ -357,13 +406,16 @@ fn serve(
     address: SocketAddr,
     entry: &Entry,
     mut hooks: Hooks,
+    number: usize,
     stopped: &AtomicBool,
 ) -> io::Result<()> {
     if entry.first.is_some_and(|first| first(&client)) {
         return Ok(());
     }
     let began = Instant::now();
-    let server = TcpStream::connect(address)?;
+    let server = dial(address)?;
+    // So that what a client does not take soon waits in the server.
+    SockRef::from(&client).set_send_buffer_size(NARROW)?;
     // What comes first shows whether it is TLS; the server may have had enough before.
     let mut first = [0];
     loop {
@@ -386,6 +438,8 @@ fn serve(
     let client_tls = is_tls.then(|| ServerConnection::new(entry.tls.clone()).unwrap().into());
     let as_it_is = !is_tls && !entry.serves_plain;
     let mut wires = Wires {
+        number,
+        has_heard: false,
         began,
         upgraded: None,
         client: Side::new(client, client_tls)?,
@@ -408,10 +462,10 @@ fn serve(
             let tls = ClientConnection::new(client_tls_config(), name).unwrap();
             wires.server.tls = Some(tls.into());
         }
-        let from_server = match wires.client.out.len() < 1 << 18 {
+        let from_server = match hooks.is_greedy || wires.client.out.len() < 1 << 18 {
             // Before the server's TLS there is nothing to be read but its end.
-            true if wires.server.tls.is_some() || as_it_is => wires.server.receive(),
-            _ => Vec::new(),
+            true => wires.server.receive(),
+            false => Vec::new(),
         };
         match stage {
             Stage::Raw => {
@@ -435,7 +489,13 @@ fn serve(
                                 hook(&mut parsed, &mut wires);
                                 parsed.encode()
                             }
-                            _ => request[..length].to_vec(),
+                            // What is no request is shown as the target of one, and passes as it is.
+                            _ => {
+                                let bytes = request[..length].to_vec();
+                                let target = String::from_utf8_lossy(&bytes);
+                                hook(&mut Request::plain("").at(&target), &mut wires);
+                                bytes
+                            }
                         };
                         wires.server.send(&bytes);
                     }
@@ -500,8 +560,18 @@ fn serve(
         {
             return Ok(());
         }
-        wait(&wires, hooks.tick.is_some())?;
+        wait(&wires, hooks.tick.is_some(), hooks.is_greedy)?;
     }
+}
+
+/// How much the proxy's sockets hold between server and client.
+const NARROW: usize = 128 << 10;
+
+fn dial(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_recv_buffer_size(NARROW)?;
+    socket.connect(&address.into())?;
+    Ok(socket.into())
 }
 
 /// What is known of the connection so far.
@@ -514,7 +584,7 @@ enum Stage {
     Raw,
 }
 
-fn wait(wires: &Wires, has_tick: bool) -> io::Result<()> {
+fn wait(wires: &Wires, has_tick: bool, is_greedy: bool) -> io::Result<()> {
     let interest = |side: &Side, reads: bool| {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, reads && !side.has_ended);
@@ -522,7 +592,8 @@ fn wait(wires: &Wires, has_tick: bool) -> io::Result<()> {
         flags
     };
     let client = interest(&wires.client, wires.server.out.len() < 1 << 18);
-    let server = interest(&wires.server, wires.client.out.len() < 1 << 18);
+    let takes = is_greedy || wires.client.out.len() < 1 << 18;
+    let server = interest(&wires.server, takes);
     let mut fds = Vec::new();
     // A side without interest would only tell of its end again and again.
     if !client.is_empty() {

@@ -1,60 +1,17 @@
-//! Runs the vectors of `spec/vectors` through the public API: every case of every file, and all that
-//! fail are reported together. The expected values come from `spec/vectors/derive.py`, which shares
-//! no code with this crate.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod common;
+//! What one server makes of its clients.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::{World, frame, lost};
 use mles_sansio::header::{self, announcement, announces};
 use mles_sansio::{
-    Action, Closing, Config, Event, Frame, HEADER_MAX, Instant, Key, Kind, Now, Violation, auth,
+    Action, Closing, Config, Event, Frame, HEADER_MAX, Instant, Key, Kind, Notice, Now, Violation,
+    auth,
 };
 use serde_json::{Value, json};
 
-/// Runs every case of a file; fails with all that are wrong.
-fn each(file: &str, least: usize, check: impl Fn(&Value) -> Result<(), String>) {
-    let cases = common::vectors(file);
-    assert!(
-        cases.len() >= least,
-        "{file} has {} cases only",
-        cases.len()
-    );
-    let wrong: Vec<_> = cases
-        .iter()
-        .filter_map(|case| Some(format!("{}: {}", case["id"], check(case).err()?)))
-        .collect();
-    assert!(
-        wrong.is_empty(),
-        "{} of {file} are wrong:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
-}
-
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: &T, expected: &T) -> Result<(), String> {
-    if got == expected {
-        Ok(())
-    } else {
-        Err(format!("{what}: expected {expected:?}, got {got:?}"))
-    }
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap()
-}
-
-fn number(value: &Value) -> u64 {
-    value.as_u64().unwrap()
-}
-
-fn bytes_of_hex(hex: &str) -> Vec<u8> {
-    let byte = |i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap();
-    (0..hex.len()).step_by(2).map(byte).collect()
-}
+use super::{bytes_of_hex, closing, each, kind, number, same, text};
+use crate::common::{self, World, frame, lost};
 
 /// What a header says, as `expect` writes it.
 fn said(frame: &Frame) -> Value {
@@ -77,24 +34,6 @@ fn answer(frame: &Frame) -> Vec<Action> {
     let mut world = World::new(Config::default());
     assert_eq!(world.open(1), []);
     world.event(common::frame(1, frame.clone()))
-}
-
-fn closing(actions: &[Action]) -> Option<Closing> {
-    actions.iter().find_map(|action| match action {
-        Action::Close { why, .. } => Some(*why),
-        Action::Send { .. }
-        | Action::Broadcast { .. }
-        | Action::Replay { .. }
-        | Action::Join { .. }
-        | Action::Leave { .. }
-        | Action::Resume { .. }
-        | Action::Ping { .. }
-        | Action::Discard { .. }
-        | Action::StoreHistory { .. }
-        | Action::Dial { .. }
-        | Action::DialBridge { .. }
-        | Action::Notice(_) => None,
-    })
 }
 
 #[test]
@@ -262,6 +201,8 @@ fn histories() {
                 same(&format!("kept at {at}"), &world.kept(channel), &expected)?;
                 let expected: Vec<_> = expected.into_iter().map(|(_, frame)| frame).collect();
                 let actions = world.join(at, uid, channel);
+                let lags = |a: &Action| matches!(a, Action::Notice(Notice::Lagging { .. }));
+                assert!(!actions.iter().any(lags), "J3.5: by its own announcement");
                 same(&format!("replay at {at}"), &replay(&actions), &expected)?;
                 let conn = mles_sansio::ConnId(at);
                 let _ = world.event(Event::Replayed { conn });
@@ -294,13 +235,6 @@ fn histories() {
         let expected = case["expect"]["replays"].as_object().unwrap().len();
         same("replays", &replays, &expected)
     });
-}
-
-fn kind(frame: &Frame) -> &'static str {
-    match frame.kind {
-        Kind::Text => "text",
-        Kind::Binary => "binary",
-    }
 }
 
 /// The frames of the replay, none if there is none.

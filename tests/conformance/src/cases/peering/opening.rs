@@ -503,7 +503,8 @@ fn new_for_each_connection(bench: &mut Bench) -> Judged {
 }
 
 fn only_when_asked(bench: &mut Bench) -> Judged {
-    bench.peer_key()?;
+    // It knows what a nonce is.
+    bench.peer("peer")?;
     let upgraded = bench.upgrade("client", &bench.upgrade_request())?;
     let Ok((_session, response)) = upgraded else {
         return Err(Stop::Inconclusive("no upgrade".into()));

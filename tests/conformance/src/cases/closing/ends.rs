@@ -89,7 +89,8 @@ pub(super) fn cases() -> Vec<Case> {
             "the connection is dropped 5 s after the server has closed, if the client does not answer",
             without_an_answer,
         )
-        .lasts(|_| ANSWER),
+        .lasts(|_| ANSWER)
+        .connections(1),
         case(
             "X1.7/although-nobody-reads",
             "the connection is dropped 5 s after the end, although the close frame could not be sent",

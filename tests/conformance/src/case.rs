@@ -128,7 +128,7 @@ impl Case {
         self
     }
 
-    /// The same with so many connections at a time, if they are more than four.
+    /// The same with so many connections at a time, if they are not four.
     pub(crate) fn connections(mut self, connections: usize) -> Self {
         self.connections = connections;
         self

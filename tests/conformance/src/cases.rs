@@ -14,7 +14,7 @@ mod slow;
 mod transport;
 mod unjudged;
 
-pub use unjudged::UNJUDGED;
+pub use unjudged::{NOT_YET, UNJUDGED};
 
 use crate::case::Case;
 

@@ -310,6 +310,20 @@ impl Session {
         }
     }
 
+    /// What comes next but pings, or nothing in this time.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub fn next_but_pings(&mut self, within: Duration) -> Judged<Option<Event>> {
+        let deadline = Instant::now() + within;
+        loop {
+            match self.next(deadline.saturating_duration_since(Instant::now()))? {
+                Some(Event::Ping(_)) => {}
+                other => return Ok(other),
+            }
+        }
+    }
+
     fn take(&mut self, frame: Frame) -> Judged<Option<Event>> {
         let transcript = self.connection.transcript.clone();
         transcript.add(&self.connection.who, Way::Came, shown_frame(&frame));

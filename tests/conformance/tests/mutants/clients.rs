@@ -11,7 +11,7 @@ use mles_conformance::{Case, Program, Subject, Via, cases, run_one};
 use serde_json::Value;
 
 use crate::proxy::{Entry, Hooks, Proxy, Wires};
-use crate::{Mutant, is_data, mutant, shown, tried};
+use crate::{Mutant, at_a_time, is_data, mutant, shown};
 
 /// The client that is right.
 fn right(binary: &black_box::Binary) -> String {
@@ -318,19 +318,15 @@ suite!(a_client_that_is_right_passes);
 fn a_client_that_is_right_passes(binary: &black_box::Binary) {
     let hooks: Arc<dyn Fn() -> Hooks + Send + Sync> = Arc::new(Hooks::default);
     let command = right(binary);
-    let wrong = tried(
-        client_cases(),
-        |case| case,
-        |case| {
-            let verdict = run_one(&subject(&command, Entry::default, &hooks), case);
-            match Status::of(&verdict.result) {
-                Status::Pass => None,
-                Status::Skip | Status::Inconclusive | Status::Fail => {
-                    Some(format!("{case:?}: {}", shown(&verdict)))
-                }
+    let wrong = at_a_time(12, &client_cases(), |case| {
+        let verdict = run_one(&subject(&command, Entry::default, &hooks), case);
+        match Status::of(&verdict.result) {
+            Status::Pass => None,
+            Status::Skip | Status::Inconclusive | Status::Fail => {
+                Some(format!("{case:?}: {}", shown(&verdict)))
             }
-        },
-    );
+        }
+    });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -359,20 +355,16 @@ fn every_wrong_client_is_noticed() {
         let has_mutant = pairs.iter().any(|(of, _, _)| of.name == case.name);
         assert!(has_mutant, "no mutant: {case:?}");
     }
-    let wrong = tried(
-        pairs,
-        |(case, _, _)| case,
-        |(case, what, subject)| {
-            let verdict = run_one(subject, case);
-            match Status::of(&verdict.result) {
-                Status::Fail => None,
-                Status::Pass | Status::Skip | Status::Inconclusive => Some(format!(
-                    "{case:?} with a client that {what}: {}",
-                    shown(&verdict)
-                )),
-            }
-        },
-    );
+    let wrong = at_a_time(12, &pairs, |(case, what, subject)| {
+        let verdict = run_one(subject, case);
+        match Status::of(&verdict.result) {
+            Status::Fail => None,
+            Status::Pass | Status::Skip | Status::Inconclusive => Some(format!(
+                "{case:?} with a client that {what}: {}",
+                shown(&verdict)
+            )),
+        }
+    });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -384,14 +376,10 @@ fn nothing_passes_with_a_silent_client() {
         "cat > /dev/null",
         "exec bash -c 'exec 3<>/dev/tcp/127.0.0.1/${MLES_URL##*:}; cat <&3'",
     ] {
-        let passed = tried(
-            client_cases(),
-            |case| case,
-            |case| {
-                let verdict = run_one(&subject(command, Entry::default, &nothing), case);
-                verdict.result.is_ok().then(|| case.name.clone())
-            },
-        );
+        let passed = at_a_time(12, &client_cases(), |case| {
+            let verdict = run_one(&subject(command, Entry::default, &nothing), case);
+            verdict.result.is_ok().then(|| case.name.clone())
+        });
         assert!(passed.is_empty(), "{command}: {passed:?}");
     }
 }

@@ -27,7 +27,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use black_box::{Launch, PEER_KEY, STD, Server};
 use mles_conformance::report::Status;
@@ -234,11 +234,10 @@ fn can_be_tried(case: &Case) -> bool {
 /// Each case passes through a proxy that changes nothing: so it is the change that a mutant is noticed for.
 #[test]
 fn a_proxy_that_changes_nothing_passes() {
-    let right = Right::start();
     let wrong = tried(
         server_cases(),
         |case| case,
-        |case| {
+        |right, case| {
             let verdict = right.judge(case, &[], |server| {
                 Proxy::start(server, Entry::default(), Hooks::default)
             });
@@ -257,7 +256,6 @@ fn a_proxy_that_changes_nothing_passes() {
 /// Each case fails, and is not merely inconclusive, with each of its mutants.
 #[test]
 fn every_mutant_is_noticed() {
-    let right = Right::start();
     let mut pairs = Vec::new();
     for mutant in mutants() {
         let mutant = Arc::new(mutant);
@@ -277,7 +275,7 @@ fn every_mutant_is_noticed() {
     let wrong = tried(
         pairs,
         |(case, _)| case,
-        |(case, mutant)| {
+        |right, (case, mutant)| {
             let verdict = right.judge(case, mutant.started, |server| {
                 let hooks = mutant.hooks.clone();
                 Proxy::start(server, (mutant.entry)(), move || hooks())
@@ -336,23 +334,44 @@ fn is_slow(case: &Case) -> bool {
     (case.lasts)(&limits) > Duration::from_secs(25) && std::env::var_os("SLOW").is_none()
 }
 
-/// Tries all of them, several at a time if their cases do not mind, and gives what came of it. With the variable `ONLY`
-/// in the environment, such as `ONLY=J2`, only those of these cases; and cases that last long only with `SLOW`.
+/// Tries all of them, several at a time, and gives what came of it. What wants to be alone gets servers of its own
+/// instead, and less company. With the variable `ONLY` in the environment, such as `ONLY=J2`, only those of these cases;
+/// and cases that last long only with `SLOW`. `TIMES` has it say how long each took.
 fn tried<T: Sync>(
     all: Vec<T>,
-    case: impl Fn(&T) -> &Case,
-    work: impl Fn(&T) -> Option<String> + Sync,
+    case: impl Fn(&T) -> &Case + Sync,
+    work: impl Fn(&Right, &T) -> Option<String> + Sync,
 ) -> Vec<String> {
-    const AT_A_TIME: usize = 12;
     let only = std::env::var("ONLY").unwrap_or_default();
     let (crowd, others): (Vec<_>, Vec<_>) = all
         .into_iter()
         .filter(|one| case(one).is_meant_by(&only) && !is_slow(case(one)))
         .partition(|one| case(one).company == Company::Any);
-    let next = Mutex::new(crowd.iter());
+    let timed = |right: &Right, one: &T| {
+        let began = Instant::now();
+        let found = work(right, one);
+        if std::env::var_os("TIMES").is_some() {
+            println!("{:6.1} s  {:?}", began.elapsed().as_secs_f32(), case(one));
+        }
+        found
+    };
+    let shared = Right::start();
+    let mut found = at_a_time(12, &crowd, |one| timed(&shared, one));
+    drop(shared);
+    found.extend(at_a_time(4, &others, |one| timed(&Right::start(), one)));
+    found
+}
+
+/// Does this to all of them, so many at a time.
+fn at_a_time<T: Sync>(
+    count: usize,
+    all: &[T],
+    work: impl Fn(&T) -> Option<String> + Sync,
+) -> Vec<String> {
+    let next = Mutex::new(all.iter());
     let found = Mutex::new(Vec::new());
     thread::scope(|scope| {
-        for _ in 0..AT_A_TIME {
+        for _ in 0..count {
             scope.spawn(|| {
                 loop {
                     let Some(one) = next.lock().unwrap().next() else {
@@ -365,7 +384,5 @@ fn tried<T: Sync>(
             });
         }
     });
-    let mut found = found.into_inner().unwrap();
-    found.extend(others.iter().filter_map(work));
-    found
+    found.into_inner().unwrap()
 }

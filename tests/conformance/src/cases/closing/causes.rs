@@ -170,7 +170,10 @@ pub(super) fn cases() -> Vec<Case> {
                 judge(cause, &close, &token)
             });
             let made = made.lasts(cause.lasts);
+            // Those that take long leave room for others.
             match code {
+                4003 => made.connections(1),
+                4005 => made.connections(3),
                 4008 => made.company(Company::Alone),
                 _ => made,
             }

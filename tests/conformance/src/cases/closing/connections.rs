@@ -30,7 +30,8 @@ pub(super) fn cases() -> Vec<Case> {
             "a connection on which no TLS handshake begins is just closed",
             |bench| no_handshake(bench, &[]),
         )
-        .lasts(|limits| limits.handshake_timeout),
+        .lasts(|limits| limits.handshake_timeout)
+        .connections(1),
         case(
             "X1.13/half-a-hello",
             "a connection whose TLS handshake has begun, and is not completed, is just closed",
@@ -39,7 +40,8 @@ pub(super) fn cases() -> Vec<Case> {
                 no_handshake(bench, &hello[..hello.len() / 2])
             },
         )
-        .lasts(|limits| limits.handshake_timeout),
+        .lasts(|limits| limits.handshake_timeout)
+        .connections(1),
         case(
             "X1.14/plain-http",
             "a plain HTTP request is answered with a plain 400 that says that the port speaks TLS",
@@ -58,7 +60,7 @@ pub(super) fn cases() -> Vec<Case> {
             "what is neither TLS nor HTTP ends the connection, and has no other effect",
             neither,
         )
-        .lasts(|_| Duration::ZERO),
+,
     ]
 }
 

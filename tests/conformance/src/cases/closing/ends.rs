@@ -89,7 +89,8 @@ pub(super) fn cases() -> Vec<Case> {
             "the connection is dropped 5 s after the server has closed, if the client does not answer",
             without_an_answer,
         )
-        .lasts(|_| ANSWER),
+        .lasts(|_| ANSWER)
+        .connections(1),
         case(
             "X1.7/although-nobody-reads",
             "the connection is dropped 5 s after the end, although the close frame could not be sent",
@@ -236,7 +237,7 @@ fn discarded(bench: &mut Bench, last: &[u8]) -> Judged {
     alice.send(&Frame::text(BEHIND))?;
     alice.send(&Frame::close(1000, ""))?;
     // Once the connection is dropped nothing can come of it any more.
-    let _ = alice.next(alice.patience());
+    let _ = alice.next_but_pings(alice.patience());
     bench.nothing_but_fence(&mut carol, &mut bob, "what alice has sent behind the end")?;
     if bench.limits().limit == 0 {
         return Ok(());
@@ -263,7 +264,7 @@ fn behind_a_refused_header(bench: &mut Bench) -> Judged {
     eve.close_frame(eve.patience(), "eve is closed")
         .map_err(Stop::on_the_way)?;
     eve.send(&Frame::close(1000, ""))?;
-    let _ = eve.next(eve.patience());
+    let _ = eve.next_but_pings(eve.patience());
     bench.nothing_but_fence(
         &mut bob,
         &mut alice,
@@ -312,7 +313,7 @@ fn although_nobody_reads(bench: &mut Bench) -> Judged {
     let drained = stall.read(bench)?;
     // Whatever was under way may come; that a close frame does shows that it could still be sent.
     let close = match drained.close {
-        None if drained.end.is_none() => match stall.alice.next(bench.patience())? {
+        None if drained.end.is_none() => match stall.alice.next_but_pings(bench.patience())? {
             Some(Event::Close(close)) => Some(close),
             Some(Event::Message(_) | Event::Ping(_) | Event::Pong(_) | Event::End(_)) | None => {
                 None

@@ -134,18 +134,20 @@ pub(super) fn cases() -> Vec<Case> {
             "a head that is not complete 10 s after the TLS handshake is answered with 408",
             |bench| too_late(bench, Duration::MAX),
         )
-        .lasts(|_| HEAD_TIME),
+        .lasts(|_| HEAD_TIME)
+        .connections(1),
         case(
             "X1.11/408-a-byte-at-a-time",
             "a head that still comes in 10 s after the TLS handshake is answered with 408",
             |bench| too_late(bench, Duration::from_millis(700)),
         )
-        .lasts(|_| HEAD_TIME),
+        .lasts(|_| HEAD_TIME)
+        .connections(1),
         case(
             "X1.11/431-complete",
             "a head of 16 KiB and a byte is answered with 431",
             |bench| {
-                let head = long(bench, HEAD_MOST + 1);
+                let head = long(bench, HEAD_MOST + 1).encode();
                 too_long(bench, &head)
             },
         ),
@@ -153,7 +155,7 @@ pub(super) fn cases() -> Vec<Case> {
             "X1.11/431-incomplete",
             "a head that is longer than 16 KiB already is answered with 431 before it is complete",
             |bench| {
-                let mut head = long(bench, HEAD_MOST + 3000);
+                let mut head = long(bench, HEAD_MOST + 3000).encode();
                 head.truncate(HEAD_MOST + 1000);
                 too_long(bench, &head)
             },
@@ -184,6 +186,10 @@ fn repeats_nothing(bench: &Bench, refused: Refused) -> Judged {
     let token = format!("token{}", random_digits());
     let answered = answered(bench, refused, &token);
     let (_, response) = answered.map_err(Stop::on_the_way)?;
+    if response.body.is_empty() {
+        let why = format!("{} without a body", response.status);
+        return Err(Stop::Inconclusive(why));
+    }
     let text = response.text().to_lowercase();
     match text.contains(&token[..12]) {
         false => Ok(()),
@@ -279,8 +285,8 @@ fn too_late(bench: &Bench, every: Duration) -> Judged {
 /// How long a head may be.
 const HEAD_MOST: usize = 16 << 10;
 
-/// The head of an upgrade with so many bytes.
-fn long(bench: &Bench, length: usize) -> Vec<u8> {
+/// An upgrade whose head has so many bytes.
+fn long(bench: &Bench, length: usize) -> Request {
     const FIELD: usize = 1000;
     let mut request = bench.upgrade_request();
     // A field costs its name, its value, and four bytes more.
@@ -288,7 +294,7 @@ fn long(bench: &Bench, length: usize) -> Vec<u8> {
     loop {
         let missing = length.saturating_sub(request.encode().len());
         let value = match missing {
-            0 => return request.encode(),
+            0 => return request,
             short if short <= FIELD + own => short.saturating_sub(own),
             // What is left is enough for a field of its own.
             more => FIELD.min(more - 2 * own),
@@ -308,18 +314,16 @@ fn too_long(bench: &Bench, head: &[u8]) -> Judged {
 }
 
 fn just_16_kib(bench: &mut Bench) -> Judged {
-    let mut connection = bench.tls("client")?;
-    let head = long(bench, HEAD_MOST);
-    connection.send(
-        &head,
-        &format!("the head of an upgrade, {} bytes", head.len()),
-    )?;
-    let response = connection.response(bench.patience())?;
-    match response.status {
-        101 => Ok(()),
-        other => Err(Stop::fail(
-            format!("101 to a head of {} bytes", head.len()),
-            format!("{other} {}", response.text().trim()),
-        )),
-    }
+    let request = long(bench, HEAD_MOST);
+    let upgraded = bench.upgrade("alice", &request)?;
+    let (mut alice, _) = upgraded.map_err(|response| {
+        Stop::fail(
+            format!("101 to a head of {HEAD_MOST} bytes"),
+            format!("{} {}", response.status, response.text().trim()),
+        )
+    })?;
+    // It is a session like any other.
+    alice.say(&bench.header("alice"))?;
+    let mut bob = bench.join("bob")?;
+    bench.meet(&mut alice, &mut bob)
 }

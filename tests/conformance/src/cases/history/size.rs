@@ -181,7 +181,7 @@ const UNFINISHED: usize = 10;
 fn closed_meanwhile(mut session: Session) -> Judged<(Session, Option<u16>)> {
     // It comes behind all that was sent, and is quick if it comes at all.
     let within = session.patience() / 4;
-    match session.next(within)? {
+    match session.next_but_pings(within)? {
         None => Ok((session, None)),
         Some(Event::Close(close)) => Ok((session, Some(close.code.unwrap_or(0)))),
         Some(Event::Message(message)) => Err(Stop::fail(

@@ -276,7 +276,7 @@ fn nobody_else(bench: &mut Bench) -> Judged {
         reader.widen();
         let patience = bench.time_for(size);
         loop {
-            match reader.next(patience)? {
+            match reader.next_but_pings(patience)? {
                 Some(Event::Message(_) | Event::Ping(_) | Event::Pong(_)) => {}
                 Some(Event::End(_)) | None => break,
                 Some(Event::Close(close)) if close.code == Some(4008) => break,

@@ -239,7 +239,7 @@ impl Stall {
         let time = bench.time_for(self.sent.iter().copied().max().unwrap_or(0));
         let mut drained = Drained::default();
         while drained.loads < self.sent.len() {
-            match self.alice.next(time)? {
+            match self.alice.next_but_pings(time)? {
                 Some(Event::Message(message)) => self.got(&message, &mut drained)?,
                 Some(Event::Pong(_)) => {
                     let before = drained.loads;

@@ -468,7 +468,7 @@ fn numbers() -> Vec<Mutant> {
             )
         },
         mutant(
-            "M3.1/numbers-and-times",
+            "M3.11/consecutive-numbers",
             "counts all channels together",
             || {
                 let mut more = 0;
@@ -482,21 +482,17 @@ fn numbers() -> Vec<Mutant> {
                 })
             },
         ),
+        mutant("M3.1/rising-times", "gives times in milliseconds", || {
+            down(|passing, _| {
+                if passing.has("node") {
+                    let ts = passing.head["ts"].as_u64().unwrap_or_default();
+                    passing.head["ts"] = json!(ts / 1000);
+                }
+                true
+            })
+        }),
         mutant(
-            "M3.1/numbers-and-times",
-            "gives times in milliseconds",
-            || {
-                down(|passing, _| {
-                    if passing.has("node") {
-                        let ts = passing.head["ts"].as_u64().unwrap_or_default();
-                        passing.head["ts"] = json!(ts / 1000);
-                    }
-                    true
-                })
-            },
-        ),
-        mutant(
-            "M3.1/numbers-and-times",
+            "M3.1/rising-times",
             "gives messages of one moment one time",
             || {
                 down(|passing, _| {

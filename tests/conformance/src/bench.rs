@@ -44,6 +44,11 @@ impl Bench {
         &self.transcript
     }
 
+    /// What happens is told there from now on.
+    pub(crate) fn tells(&mut self, transcript: &Transcript) {
+        self.transcript = transcript.clone();
+    }
+
     /// The server.
     #[must_use]
     pub fn target(&self) -> &Target {

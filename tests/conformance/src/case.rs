@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::clause::{self, Clause};
 use crate::transcript::Line;
-use crate::{Bench, Limits, Stand};
+use crate::{Bench, Limits, Site, Stand};
 
 /// Why a case has not passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +85,8 @@ pub(crate) enum Procedure {
     Server(Arc<dyn Fn(&mut Bench) -> Judged + Send + Sync>),
     /// To a client.
     Client(Arc<dyn Fn(&mut Stand) -> Judged + Send + Sync>),
+    /// To a server that dials.
+    Dialer(Arc<dyn Fn(&mut Site) -> Judged + Send + Sync>),
 }
 
 impl fmt::Debug for Case {
@@ -117,6 +119,18 @@ pub(crate) fn client_case(
 ) -> Case {
     Case {
         procedure: Procedure::Client(Arc::new(run)),
+        ..case(name, title, |_| Ok(()))
+    }
+}
+
+/// The same for a server that dials.
+pub(crate) fn dialer_case(
+    name: impl Into<String>,
+    title: impl Into<String>,
+    run: impl Fn(&mut Site) -> Judged + Send + Sync + 'static,
+) -> Case {
+    Case {
+        procedure: Procedure::Dialer(Arc::new(run)),
         ..case(name, title, |_| Ok(()))
     }
 }
@@ -170,6 +184,12 @@ impl Case {
     #[must_use]
     pub fn is_about_clients(&self) -> bool {
         matches!(self.procedure, Procedure::Client(_))
+    }
+
+    /// Whether it judges what a server does that dials, and needs it to be started.
+    #[must_use]
+    pub fn is_about_dialers(&self) -> bool {
+        matches!(self.procedure, Procedure::Dialer(_))
     }
 
     pub(crate) fn procedure(&self) -> &Procedure {

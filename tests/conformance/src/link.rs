@@ -339,11 +339,30 @@ impl Link {
         Ok(())
     }
 
-    fn take_hello(&mut self, hello: Value) {
+    /// Takes this for the server's handshake.
+    pub(crate) fn take_hello(&mut self, hello: Value) {
         if let Some(ts) = hello["ts"].as_u64() {
             self.ahead = i64::try_from(i128::from(ts) - i128::from(clock())).unwrap_or_default();
         }
         self.hello = hello;
+    }
+
+    /// Replies to the handshake of a server that has dialed: this is the upper end then.
+    ///
+    /// # Errors
+    /// The server does not read.
+    pub fn welcome(&mut self) -> Judged {
+        let reply = self.handshake();
+        self.welcome_with(&reply)
+    }
+
+    /// The same with this reply.
+    ///
+    /// # Errors
+    /// The server does not read.
+    pub fn welcome_with(&mut self, reply: &Handshake) -> Judged {
+        self.is_upper = true;
+        self.say(reply)
     }
 
     /// Sends a frame.
@@ -719,6 +738,37 @@ impl Link {
         });
         self.mine.retain(|mine| *mine != channel);
         replied.map(drop)
+    }
+
+    /// Closes the link with this code, and does not wait for the answer.
+    ///
+    /// # Errors
+    /// The server does not read.
+    pub fn refuse(mut self, code: u16) -> Judged {
+        self.session
+            .send(&Frame::close(code, "as the case wants it"))?;
+        self.session.connection().stream.finish();
+        Ok(())
+    }
+
+    /// Ends the connection as a process that is killed does.
+    ///
+    /// # Errors
+    /// None: it is one of the ways in which a link ends.
+    pub fn cut(self) -> Judged {
+        self.session.vanish();
+        Ok(())
+    }
+
+    /// As the upper end: gives the server a moment to take the reply.
+    ///
+    /// # Errors
+    /// It closes.
+    pub fn still_taken(&mut self) -> Judged {
+        match self.next(Duration::from_millis(50))? {
+            None | Some(Said::Frame(_)) => Ok(()),
+            Some(end) => Err(Stop::fail("the server takes the reply", end.to_string())),
+        }
     }
 
     /// Closes the link with 1000.

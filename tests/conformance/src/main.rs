@@ -20,17 +20,25 @@ use mles_conformance::{Case, Program, Run, Subject, Target, cases, clause, run};
 /// $MLES_URL as $MLES_UID on $MLES_CHANNEL, with the key $MLES_KEY if there is one, trusting the certificate in the file
 /// $MLES_CA; to send each line of its input as a text message; and to print each message that it receives as a line.
 ///
+/// How a server dials others is judged by itself: it too is given as a command, which is run for each case. It is to listen
+/// on $MLES_LISTEN, with the clients' key $MLES_KEY if there is one, and to have the peers in $MLES_PEER, with the key
+/// $MLES_PEER_KEY, and bridges to the servers in $MLES_BRIDGE: lists of URLs separated by commas, which may be empty; and to
+/// trust the certificate in the file $MLES_PEER_CA.
+///
 /// Exit status: 0 if every MUST that was tried is kept, 1 if one is not, 2 if there was nothing to judge, 3 if of some
 /// MUSTs it cannot be said.
 #[derive(Debug, Parser)]
 #[command(name = "mles-conformance", version)]
 struct Options {
     /// The server: wss://host:port
-    #[arg(required_unless_present_any = ["list", "client"], conflicts_with = "client")]
+    #[arg(required_unless_present_any = ["list", "client", "dialer"], conflicts_with_all = ["client", "dialer"])]
     server: Option<String>,
     /// Judge a client: the command that runs it, for the shell
     #[arg(long, value_name = "COMMAND")]
     client: Option<String>,
+    /// Judge how a server dials its peers and bridges: the command that runs it, for the shell
+    #[arg(long, value_name = "COMMAND", conflicts_with = "client")]
+    dialer: Option<String>,
     /// A file with the key of the server's clients, if it has one
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
@@ -193,9 +201,10 @@ fn key(file: &PathBuf) -> Result<String, String> {
 }
 
 fn judge(options: &Options) -> Result<u8, String> {
-    let subject = match &options.client {
-        Some(command) => Subject::Client(Arc::new(program(options, command)?)),
-        None => {
+    let subject = match (&options.client, &options.dialer) {
+        (Some(command), _) => Subject::Client(Arc::new(program(options, command)?)),
+        (None, Some(command)) => Subject::Dialer(Arc::new(program(options, command)?)),
+        (None, None) => {
             let server = options.server.as_deref().unwrap_or_default();
             let target = target(options, server)?;
             // Nothing can be judged where nobody answers.
@@ -203,8 +212,7 @@ fn judge(options: &Options) -> Result<u8, String> {
             Subject::Server(Arc::new(target))
         }
     };
-    let is_client = options.client.is_some();
-    let cases = chosen(&options.only, |case| case.is_about_clients() == is_client)?;
+    let cases = chosen(&options.only, |case| is_about(options, case))?;
     let how = Run {
         connections: options.connections.max(1),
         longest: (!options.slow).then_some(Duration::from_secs(30)),
@@ -242,15 +250,20 @@ fn judge(options: &Options) -> Result<u8, String> {
     Ok(report.exit_code())
 }
 
+/// Whether a case is about what is to be judged.
+fn is_about(options: &Options, case: &Case) -> bool {
+    case.is_about_clients() == options.client.is_some()
+        && case.is_about_dialers() == options.dialer.is_some()
+}
+
 fn save(file: &PathBuf, text: &str) -> Result<(), String> {
     std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn list(options: &Options) -> Result<(), String> {
     let only = &options.only;
-    let cases = chosen(only, |case| {
-        options.client.is_none() || case.is_about_clients()
-    })?;
+    let all = options.client.is_none() && options.dialer.is_none();
+    let cases = chosen(only, |case| all || is_about(options, case))?;
     for clause in clause::all() {
         let of_it: Vec<_> = cases
             .iter()

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::case::{Case, Company, Judged, Procedure, Stop, Verdict};
 use crate::transcript::Transcript;
-use crate::{Bench, Stand, Subject};
+use crate::{Bench, Site, Stand, Subject};
 
 /// How cases are to be run.
 #[derive(Clone, Copy, Debug)]
@@ -117,7 +117,7 @@ fn skipped(case: &Case, why: String) -> Verdict {
 fn can_shut_down(subject: &Subject) -> bool {
     match subject {
         Subject::Server(target) => target.shutdown.is_some(),
-        Subject::Client(_) => true,
+        Subject::Client(_) | Subject::Dialer(_) => true,
     }
 }
 
@@ -135,12 +135,23 @@ pub fn run_one(subject: &Subject, case: &Case) -> Verdict {
             let result = caught(|| procedure(&mut stand));
             (result, stand.transcript().clone())
         }
-        (Subject::Server(_), Procedure::Client(_)) => (
+        (Subject::Dialer(program), Procedure::Dialer(procedure)) => {
+            let mut site = Site::new(program.clone(), case);
+            let result = caught(|| procedure(&mut site));
+            (result, site.transcript().clone())
+        }
+        (Subject::Server(_) | Subject::Dialer(_), Procedure::Client(_)) => (
             Err(Stop::Skip("it is about clients (--client)".into())),
             Transcript::new(),
         ),
-        (Subject::Client(_), Procedure::Server(_)) => (
-            Err(Stop::Skip("it is about servers".into())),
+        (Subject::Client(_) | Subject::Dialer(_), Procedure::Server(_)) => (
+            Err(Stop::Skip("it is about servers that run already".into())),
+            Transcript::new(),
+        ),
+        (Subject::Server(_) | Subject::Client(_), Procedure::Dialer(_)) => (
+            Err(Stop::Skip(
+                "it is about servers that dial (--dialer)".into(),
+            )),
             Transcript::new(),
         ),
     };

@@ -1,6 +1,6 @@
 //! What a case about a client works with: a server that does what the case has it do, and the client's process.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use crate::connection::Connection;
 use crate::session::{Message, Session};
 use crate::subject::Program;
 use crate::transcript::{Transcript, Way, shown};
-use crate::wire::{Read, Request, Response, Stream, complete, server_config};
+use crate::wire::{self, Request, Response, Stream, complete, server_config};
 
 /// The certificate of the judge's own server.
 struct Identity {
@@ -166,12 +166,7 @@ impl Stand {
             });
         }
         if let Some(err) = child.stderr.take() {
-            let transcript = self.transcript.clone();
-            thread::spawn(move || {
-                for line in BufReader::new(err).split(b'\n').map_while(Result::ok) {
-                    transcript.add("stderr", Way::Came, shown(&line));
-                }
-            });
+            tell(err, "stderr", &self.transcript);
         }
         self.process = Some(Process {
             stdin: child.stdin.take(),
@@ -226,16 +221,7 @@ impl Stand {
     /// # Errors
     /// The client does not speak it.
     pub fn shake(&self, connection: Connection) -> Judged<Connection> {
-        let config = IDENTITY.config.clone().map_err(Stop::Inconclusive)?;
-        let tls = ServerConnection::new(config);
-        let tls = tls.map_err(|error| Stop::Inconclusive(error.to_string()))?;
-        let mut stream = Stream::tls(connection.stream.into_tcp(), tls);
-        let shaken = stream.shake(self.patience());
-        shaken.map_err(|end| Stop::fail("the client speaks TLS", end.to_string()))?;
-        Ok(Connection {
-            stream,
-            ..connection
-        })
+        shake(connection, self.patience())
     }
 
     /// The request of the client.
@@ -243,24 +229,7 @@ impl Stand {
     /// # Errors
     /// There is none.
     pub fn request(&self, connection: &mut Connection) -> Judged<Request> {
-        let deadline = Instant::now() + self.patience();
-        let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
-        while complete(&bytes).is_none() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match connection.stream.read(&mut buffer, left) {
-                Read::Bytes(count) => bytes.extend(&buffer[..count]),
-                Read::Nothing if !left.is_zero() => {}
-                Read::Nothing => return Err(Stop::fail("a request", shown(&bytes))),
-                Read::End(end) => return Err(Stop::fail("a request", end.to_string())),
-            }
-        }
-        let head = String::from_utf8_lossy(&bytes);
-        let told = head.trim_end().replace("\r\n", "; ");
-        self.transcript.add("client", Way::Came, told);
-        match Request::parse(&bytes) {
-            Ok(Some((request, _))) => Ok(request),
-            _ => Err(Stop::fail("a request in HTTP/1.1", shown(&bytes))),
-        }
+        request(connection, self.patience())
     }
 
     /// The next session of the client, upgraded; with the request for it.
@@ -362,6 +331,64 @@ impl Drop for Stand {
             let _ = process.child.wait();
         }
         let _ = std::fs::remove_file(&self.file);
+    }
+}
+
+/// What the judge's own servers show, in PEM.
+pub(crate) fn certificate() -> &'static str {
+    &IDENTITY.pem
+}
+
+/// Notes each line that a process writes.
+pub(crate) fn tell(out: impl Read + Send + 'static, who: &'static str, transcript: &Transcript) {
+    let transcript = transcript.clone();
+    thread::spawn(move || {
+        for line in BufReader::new(out).split(b'\n').map_while(Result::ok) {
+            transcript.add(who, Way::Came, shown(&line));
+        }
+    });
+}
+
+/// TLS on a connection that the judge has accepted.
+///
+/// # Errors
+/// The other end does not speak it.
+pub(crate) fn shake(connection: Connection, patience: Duration) -> Judged<Connection> {
+    let config = IDENTITY.config.clone().map_err(Stop::Inconclusive)?;
+    let tls = ServerConnection::new(config);
+    let tls = tls.map_err(|error| Stop::Inconclusive(error.to_string()))?;
+    let mut stream = Stream::tls(connection.stream.into_tcp(), tls);
+    let shaken = stream.shake(patience);
+    let expected = || format!("{} speaks TLS", connection.who);
+    shaken.map_err(|end| Stop::fail(expected(), end.to_string()))?;
+    Ok(Connection {
+        stream,
+        ..connection
+    })
+}
+
+/// The request on a connection that the judge has accepted.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn request(connection: &mut Connection, patience: Duration) -> Judged<Request> {
+    let deadline = Instant::now() + patience;
+    let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
+    while complete(&bytes).is_none() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match connection.stream.read(&mut buffer, left) {
+            wire::Read::Bytes(count) => bytes.extend(&buffer[..count]),
+            wire::Read::Nothing if !left.is_zero() => {}
+            wire::Read::Nothing => return Err(Stop::fail("a request", shown(&bytes))),
+            wire::Read::End(end) => return Err(Stop::fail("a request", end.to_string())),
+        }
+    }
+    let head = String::from_utf8_lossy(&bytes);
+    let told = head.trim_end().replace("\r\n", "; ");
+    connection.transcript.add(&connection.who, Way::Came, told);
+    match Request::parse(&bytes) {
+        Ok(Some((request, _))) => Ok(request),
+        _ => Err(Stop::fail("a request in HTTP/1.1", shown(&bytes))),
     }
 }
 

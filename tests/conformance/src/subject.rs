@@ -1,4 +1,4 @@
-//! What is judged: a server, or a client.
+//! What is judged: a server, a client, or a server that dials.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,6 +14,8 @@ pub enum Subject {
     Server(Arc<Target>),
     /// A client, to which the judge is a server.
     Client(Arc<Program>),
+    /// A server that dials: the judge is its peers, and the servers that it is bridged to.
+    Dialer(Arc<Program>),
 }
 
 impl Subject {
@@ -22,7 +24,7 @@ impl Subject {
     pub fn limits(&self) -> &Limits {
         match self {
             Self::Server(target) => &target.limits,
-            Self::Client(program) => &program.limits,
+            Self::Client(program) | Self::Dialer(program) => &program.limits,
         }
     }
 
@@ -31,7 +33,7 @@ impl Subject {
     pub fn name(&self) -> &str {
         match self {
             Self::Server(target) => &target.url,
-            Self::Client(program) => &program.command,
+            Self::Client(program) | Self::Dialer(program) => &program.command,
         }
     }
 
@@ -43,16 +45,13 @@ impl Subject {
                 let options = target.options.iter().map(|option| format!(" {option}"));
                 format!("{}{}", target.url, options.collect::<String>())
             }
-            Self::Client(program) => {
-                let quoted = program.command.replace('\'', r"'\''");
-                let options = program.options.iter().map(|option| format!(" {option}"));
-                format!("--client '{quoted}'{}", options.collect::<String>())
-            }
+            Self::Client(program) => program.again("--client"),
+            Self::Dialer(program) => program.again("--dialer"),
         }
     }
 }
 
-/// A client, as a command that the shell runs.
+/// A client, or a server that dials, as a command that the shell runs.
 pub struct Program {
     /// The command.
     pub command: String,
@@ -76,7 +75,7 @@ impl fmt::Debug for Program {
 }
 
 impl Program {
-    /// A client that is run by this command.
+    /// What is run by this command.
     #[must_use]
     pub fn new(command: &str) -> Self {
         Self {
@@ -86,5 +85,12 @@ impl Program {
             options: Vec::new(),
             via: None,
         }
+    }
+
+    /// The options that mean it, with this one for its command.
+    fn again(&self, option: &str) -> String {
+        let quoted = self.command.replace('\'', r"'\''");
+        let options = self.options.iter().map(|option| format!(" {option}"));
+        format!("{option} '{quoted}'{}", options.collect::<String>())
     }
 }

@@ -1,6 +1,7 @@
 //! Peering (peering.md): the judge plays a peer.
 
 mod channels;
+mod dialed;
 mod frames;
 mod merging;
 mod messages;
@@ -24,6 +25,7 @@ pub(super) fn cases() -> Vec<Case> {
         paths::cases(),
         merging::cases(),
         upstream::cases(),
+        dialed::cases(),
     ]
     .concat()
 }

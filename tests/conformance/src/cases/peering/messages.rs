@@ -416,41 +416,51 @@ fn only_what_it_lacks(bench: &mut Bench) -> Judged {
     Ok(())
 }
 
-/// Alice's next message has a number above this one.
-fn next_above(link: &mut Link, alice: &mut Session, marker: &str, least: u64) -> Judged {
-    alice.say(marker)?;
-    let (_, heard) = link.until_text(marker)?;
-    match heard.seq() > least {
+/// How much higher a number is that the server has not given.
+const HIGHER: u64 = 1000;
+
+/// The number of alice's next message.
+fn next_number(bench: &mut Bench, link: &mut Link, alice: &mut Session) -> Judged<u64> {
+    let marker = bench.marker();
+    alice.say(&marker)?;
+    let (_, heard) = link.until_text(&marker)?;
+    Ok(heard.seq())
+}
+
+fn goes_above(number: u64, heard_of: u64) -> Judged {
+    match number > heard_of {
         true => Ok(()),
-        false => {
-            let expected = format!("a seq above {least}");
-            Err(Stop::fail(expected, heard.to_string()))
-        }
+        false => Err(Stop::fail(
+            format!("a seq above {heard_of}"),
+            number.to_string(),
+        )),
     }
 }
 
 fn heard_in_a_have(bench: &mut Bench) -> Judged {
     let channel = bench.channel.clone();
     let (mut link, mut alice) = bench.link_and_alice()?;
+    let given = next_number(bench, &mut link, &mut alice).map_err(Stop::on_the_way)?;
     let server = link.server();
-    link.join_having(&channel, &json!({server: 1_000_000}))
+    link.join_having(&channel, &json!({server: given + HIGHER}))
         .map_err(Stop::on_the_way)?;
-    let marker = bench.marker();
-    next_above(&mut link, &mut alice, &marker, 1_000_000)
+    let next = next_number(bench, &mut link, &mut alice)?;
+    goes_above(next, given + HIGHER)
 }
 
 fn heard_in_a_message(bench: &mut Bench) -> Judged {
     let (mut link, mut alice) = bench.link_and_alice()?;
+    let given = next_number(bench, &mut link, &mut alice).map_err(Stop::on_the_way)?;
     let name = Name {
         node: link.server(),
-        seq: 1_000_000,
+        seq: given + HIGHER,
         ..link.name()
     };
     let told = bench.marker();
     link.tell(&name, &told)?;
     alice.hears(&told)?;
-    let marker = bench.marker();
-    next_above(&mut link, &mut alice, &marker, 1_000_000)
+    let next = next_number(bench, &mut link, &mut alice)?;
+    goes_above(next, given + HIGHER)
 }
 
 fn greatest(bench: &mut Bench) -> Judged {

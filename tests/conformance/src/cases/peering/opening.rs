@@ -461,7 +461,7 @@ fn leading_zeros(bench: &mut Bench) -> Judged {
 }
 
 /// Whether this is 128 bits as they are written.
-fn is_uid(text: &str) -> bool {
+pub(super) fn is_uid(text: &str) -> bool {
     text.len() == 32
         && text
             .bytes()
@@ -566,7 +566,7 @@ fn joins_nothing(bench: &mut Bench) -> Judged {
 }
 
 /// What a reply lacks of being a handshake (O1.2), if it lacks anything.
-fn fault(reply: &Value) -> Option<&'static str> {
+pub(super) fn fault(reply: &Value) -> Option<&'static str> {
     const TEN: u64 = 10 * MINUTE + MINUTE / 6;
     let uid = |value: &Value| value.as_str().is_some_and(is_uid);
     let path = reply["path"].as_array();
@@ -637,10 +637,17 @@ fn upper_end(bench: &mut Bench) -> Judged {
 
 fn auth_of_the_reply(bench: &mut Bench) -> Judged {
     let key = bench.peer_key()?;
-    let link = bench.link("peer")?;
+    proves(&bench.link("peer")?, &key)
+}
+
+/// Whether the server's handshake proves that it knows the key.
+///
+/// # Errors
+/// It does not.
+pub(super) fn proves(link: &Link, key: &str) -> Judged {
     let hello = &link.hello;
     let text = |name: &str| hello[name].as_str().unwrap_or_default();
-    let right = link.auth_of(text("uid"), text("channel"), &key);
+    let right = link.auth_of(text("uid"), text("channel"), key);
     let came = text("auth");
     let value = |digits: &str| u64::from_str_radix(digits, 16).ok();
     let is_hex = !came.is_empty() && came.len() <= 16 && !came.starts_with('+');

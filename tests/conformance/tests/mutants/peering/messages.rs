@@ -328,10 +328,12 @@ fn numbers() -> Vec<Mutant> {
             "S1.4/heard-in-a-message",
             "goes on where it was, whatever it hears",
             || {
-                down(|passing, _| {
-                    let seq = passing.head["seq"].as_u64().unwrap_or_default();
-                    if seq > 1_000_000 {
-                        passing.head["seq"] = json!(seq - 1_000_000);
+                let mut first = None;
+                down(move |passing, _| {
+                    if passing.has("node") {
+                        let seq = passing.head["seq"].as_u64().unwrap_or_default();
+                        let first = *first.get_or_insert(seq);
+                        passing.head["seq"] = json!(first + (seq - first) % 1000);
                     }
                     true
                 })
@@ -340,7 +342,15 @@ fn numbers() -> Vec<Mutant> {
         mutant(
             "S1.4/heard-in-a-message",
             "drops messages of its own that it does not know",
-            || up(|passing, _| passing.head["seq"] != 1_000_000),
+            || {
+                let mut own = None;
+                up(move |passing, _| {
+                    if passing.is_handshake() {
+                        own = Some(passing.head["uid"].clone());
+                    }
+                    !passing.has("node") || own.as_ref() == passing.head.get("node")
+                })
+            },
         ),
         mutant("S1.4/greatest", "begins again at 1", forgets_numbers),
         mutant("S1.4/greatest", "closes with 4012", || {

@@ -25,7 +25,7 @@ pub use limits::Limits;
 pub use link::{Handshake, Heard, Kind, Link, MINUTE, NUMBER_MOST, Name, Said, clock, random_uid};
 pub use runner::{Run, run, run_one};
 pub use session::{Event, Message, Session, listed};
-pub use site::{Dial, Site};
+pub use site::{Dial, PEER_KEY, Site};
 pub use stand::{Stand, header_of};
 pub use subject::{Program, Subject, Via};
 pub use target::{Target, hash};

@@ -23,6 +23,9 @@ use crate::subject::Program;
 use crate::transcript::{Transcript, Way};
 use crate::wire::{Request, Response, Stream, Trust};
 
+/// The key that the server shares with the judge.
+pub const PEER_KEY: &str = "the key of the judge's network";
+
 /// What a case about a server that dials works with.
 #[derive(Debug)]
 pub struct Site {
@@ -87,7 +90,7 @@ impl Site {
             bench: None,
             channel: format!("conformance {} {digits}", case.clause_id()),
             key: None,
-            peer_key: format!("peers {digits}"),
+            peer_key: PEER_KEY.to_owned(),
         }
     }
 

@@ -9,6 +9,7 @@
 mod auth;
 mod clients;
 mod closing;
+mod dialers;
 mod header;
 mod history;
 mod join;

@@ -36,27 +36,27 @@ pub(super) fn mutants() -> Vec<Mutant> {
 }
 
 /// A frame on a link; a message's with what is behind its header.
-struct Passing {
-    head: Value,
-    payload: Option<Frame>,
+pub(crate) struct Passing {
+    pub(crate) head: Value,
+    pub(crate) payload: Option<Frame>,
 }
 
 impl Passing {
     /// Whether it is this about a channel: `have`, `done`, `node`, `path` or `turn`.
-    fn has(&self, member: &str) -> bool {
+    pub(crate) fn has(&self, member: &str) -> bool {
         self.head.get(member).is_some()
     }
 
-    fn is_handshake(&self) -> bool {
+    pub(crate) fn is_handshake(&self) -> bool {
         self.has("auth") || self.has("max")
     }
 
-    fn is_leave(&self) -> bool {
+    pub(crate) fn is_leave(&self) -> bool {
         self.head["peer"] == false
     }
 
     /// What is a message's payload, if it is a text.
-    fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         std::str::from_utf8(&self.payload.as_ref()?.payload).ok()
     }
 }
@@ -112,11 +112,11 @@ impl Reader {
 }
 
 /// What the server says on links is changed in this way; `change` says whether a frame passes.
-fn down(change: impl FnMut(&mut Passing, &mut Wires) -> bool + Send + 'static) -> Hooks {
+pub(crate) fn down(change: impl FnMut(&mut Passing, &mut Wires) -> bool + Send + 'static) -> Hooks {
     and_down(Hooks::default(), change)
 }
 
-fn and_down(
+pub(crate) fn and_down(
     hooks: Hooks,
     mut change: impl FnMut(&mut Passing, &mut Wires) -> bool + Send + 'static,
 ) -> Hooks {
@@ -127,11 +127,11 @@ fn and_down(
 }
 
 /// What the judge says on links reaches the server changed in this way; `change` says whether a frame passes.
-fn up(change: impl FnMut(&mut Passing, &mut Wires) -> bool + Send + 'static) -> Hooks {
+pub(crate) fn up(change: impl FnMut(&mut Passing, &mut Wires) -> bool + Send + 'static) -> Hooks {
     and_up(Hooks::default(), change)
 }
 
-fn and_up(
+pub(crate) fn and_up(
     hooks: Hooks,
     mut change: impl FnMut(&mut Passing, &mut Wires) -> bool + Send + 'static,
 ) -> Hooks {
@@ -142,12 +142,12 @@ fn and_up(
 }
 
 /// Frames that the proxy itself says to the judge.
-fn say(wires: &mut Wires, frame: &Value) {
+pub(crate) fn say(wires: &mut Wires, frame: &Value) {
     wires.send_client(Frame::text(frame.to_string()));
 }
 
 /// Frames that the proxy itself says to the server.
-fn tell_server(wires: &mut Wires, frame: &Value) {
+pub(crate) fn tell_server(wires: &mut Wires, frame: &Value) {
     wires.send_server(Frame::text(frame.to_string()));
 }
 
@@ -183,10 +183,10 @@ fn never_closes_with(code: u16) -> Hooks {
 }
 
 /// What both ends have drawn for a connection.
-type Nonces = Arc<Mutex<[String; 2]>>;
+pub(crate) type Nonces = Arc<Mutex<[String; 2]>>;
 
 /// Hooks that learn the nonces.
-fn learning() -> (Hooks, Nonces) {
+pub(crate) fn learning() -> (Hooks, Nonces) {
     let nonces = Nonces::default();
     let (dialers, acceptors) = (nonces.clone(), nonces.clone());
     let hooks = Hooks::default()

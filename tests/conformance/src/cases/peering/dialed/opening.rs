@@ -278,9 +278,11 @@ fn waits(site: &mut Site) -> Judged {
     let (mut link, _) = site.greeting(0).map_err(Stop::on_the_way)?;
     // Something that it would have to say on a link.
     let (_alice, _bob) = site.bench()?.pair()?;
+    link.minds_all = true;
     if let Some(said) = link.next(Duration::from_millis(100))? {
         return Err(Stop::fail("nothing before the reply", said.to_string()));
     }
+    link.minds_all = false;
     link.welcome()?;
     link.joined(&channel).map(drop)
 }

@@ -376,6 +376,19 @@ impl Site {
         Ok(link)
     }
 
+    /// Answers as a server that has no room for another session.
+    ///
+    /// # Errors
+    /// The server does not read.
+    pub fn no_room(&self, dial: Dial) -> Judged {
+        let response =
+            Response::refusal(503, "there is no room; come again").with("Retry-After", "1");
+        let mut connection = dial.connection;
+        connection.send(&response.encode(), "503; Retry-After: 1")?;
+        connection.stream.finish();
+        Ok(())
+    }
+
     /// A session with a server that knows no peering.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Peering (peering.md): the judge plays a peer.
 
+mod bridges;
 mod channels;
 mod dialed;
 mod frames;
@@ -26,6 +27,7 @@ pub(super) fn cases() -> Vec<Case> {
         merging::cases(),
         upstream::cases(),
         dialed::cases(),
+        bridges::cases(),
     ]
     .concat()
 }

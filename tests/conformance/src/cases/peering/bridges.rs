@@ -1,22 +1,22 @@
 //! Bridges (peering.md, section 10): the judge is a server without peering.
 
-use std::time::{Duration, Instant};
+mod crossing;
+mod replays;
 
-use serde_json::{Value, json};
-
-use crate::bench::{Bench, lasted};
+use crate::bench::lasted;
 use crate::case::{Case, Judged, Stop, dialer_case as case};
-use crate::link::{Kind, Name};
-use crate::session::{Event, Message, Session, listed};
+use crate::session::{Event, Session};
 use crate::site::Site;
 use crate::stand::header_of;
 use crate::target::hash;
 use crate::wire::Frame;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 pub(super) fn cases() -> Vec<Case> {
     let mut all = sessions();
-    all.extend(messages());
-    all.extend(replays());
+    all.extend(crossing::cases());
+    all.extend(replays::cases());
     all
 }
 
@@ -98,87 +98,6 @@ fn sessions() -> Vec<Case> {
         )
         .lasts(|_| Duration::from_secs(300)),
     ]
-}
-
-fn messages() -> Vec<Case> {
-    vec![
-        quiet(case(
-            "B1.4/goes-over",
-            "what clients say goes over the bridge as it is, announcements too",
-            goes_over,
-        )),
-        quiet(case(
-            "B1.4/from-peers",
-            "what comes from peers goes over the bridge, unless it has the other server's address as its uid",
-            from_peers,
-        )),
-        quiet(case(
-            "B1.4/not-back",
-            "what comes over the bridge does not go back there",
-            not_back,
-        )),
-        quiet(case(
-            "B1.5/uid-is-the-address",
-            "what comes over the bridge is a new message, whose uid is the other server's address",
-            uid_is_the_address,
-        )),
-        quiet(case(
-            "B1.5/announcement",
-            "an announcement that comes over the bridge is one of the uid that it names, without auth",
-            announcement,
-        )),
-        quiet(case(
-            "B1.5/known-announcement",
-            "an announcement of a uid is dropped that has one in the history, and so is the server's own",
-            known_announcement,
-        )),
-        quiet(case(
-            "B1.9/hundred",
-            "of equal messages in 10 s, those beyond the hundredth are dropped",
-            hundred,
-        )),
-    ]
-}
-
-fn replays() -> Vec<Case> {
-    let cases = vec![
-        case(
-            "B1.6/known-before",
-            "what the first replay has of the server's own history is dropped, and the rest is not",
-            known_before,
-        ),
-        case(
-            "B1.6/as-often",
-            "what the first replay has more often than the server's own history is new",
-            as_often,
-        ),
-        case(
-            "B1.7/behind-what-both-have",
-            "when the first replay is over, what is behind the newest message that both have goes over the bridge",
-            behind_what_both_have,
-        ),
-        case(
-            "B1.8/repeated",
-            "what the replay of a later session repeats is dropped, and what is new in it is not",
-            repeated,
-        ),
-        case(
-            "B1.8/said-again",
-            "what is said again is not taken for what the replay repeats",
-            said_again,
-        ),
-        case(
-            "B1.8/sent-again",
-            "what was written just before a session was lost, and is not in the replay, is sent again",
-            sent_again,
-        ),
-        case(
-            "B1.8/not-what-is-there",
-            "what is in the replay of a later session is not sent again",
-            not_what_is_there,
-        ),
-    ];
-    cases.into_iter().map(quiet).collect()
 }
 
 /// The next session of the server, behind its header.
@@ -464,223 +383,4 @@ fn after_five_minutes(site: &mut Site) -> Judged {
         "the session is tried again after five minutes",
         "it is not",
     ))
-}
-
-fn goes_over(site: &mut Site) -> Judged {
-    let channel = site.channel.clone();
-    let (mut alice, mut over) = bridged(site)?;
-    over.hears_announcements = true;
-    for message in [
-        Message::text("Grüße \u{1f30d}"),
-        Message::binary([0, 255, 1]),
-        Message::text(""),
-    ] {
-        let frame = match message.text {
-            true => Frame::text(message.payload.clone()),
-            false => Frame::binary(message.payload.clone()),
-        };
-        alice.send(&frame)?;
-        over.hears_message(&message)?;
-    }
-    let _bob = site.bench()?.join("bob")?;
-    over.hears_message(&Message::announcement("bob", &channel))
-}
-
-fn from_peers(site: &mut Site) -> Judged {
-    let channel = site.channel.clone();
-    let (_alice, mut over) = bridged(site)?;
-    let url = site.url(0).to_owned();
-    let mut link = site.bench()?.link("peer")?;
-    link.join(&channel)?;
-    let name = Name {
-        uid: url,
-        ..link.name()
-    };
-    link.tell(&name, "from there, over another bridge")?;
-    link.tells("from a peer")?;
-    over.hears("from a peer")
-}
-
-fn not_back(site: &mut Site) -> Judged {
-    let (mut alice, mut over) = bridged(site)?;
-    over.say("from there")?;
-    alice.hears("from there")?;
-    alice.say("from here")?;
-    over.hears("from here")
-}
-
-fn uid_is_the_address(site: &mut Site) -> Judged {
-    let channel = site.channel.clone();
-    let (mut alice, mut over) = bridged(site)?;
-    let url = site.url(0).to_owned();
-    let mut link = site.bench()?.link("peer")?;
-    link.join(&channel)?;
-    over.say("from there")?;
-    alice.hears("from there")?;
-    let heard = link.hears_text("from there")?;
-    let server = link.server();
-    match heard.head["uid"] == *url && heard.head["node"] == *server {
-        true => Ok(()),
-        false => {
-            let expected = format!("a message of {url}, accepted at {server}");
-            Err(Stop::fail(expected, heard.to_string()))
-        }
-    }
-}
-
-fn announcement(site: &mut Site) -> Judged {
-    let channel = site.channel.clone();
-    let (alice, mut over) = bridged(site)?;
-    let mut alice = alice.hearing_announcements();
-    let mut link = site.bench()?.link("peer")?;
-    link.join(&channel)?;
-    link.hears_announcements = true;
-    let text = format!(r#"{{"uid":"carol","channel":"{channel}","auth":"0123456789abcdef"}}"#);
-    over.say(&text)?;
-    let announcement = Message::announcement("carol", &channel);
-    alice.hears_message(&announcement)?;
-    let heard = link.hears(Kind::Message, &channel, "the announcement of carol")?;
-    match heard.head["uid"] == "carol"
-        && heard
-            .payload
-            .as_ref()
-            .is_some_and(|came| came.equals(&announcement))
-    {
-        true => Ok(()),
-        false => Err(Stop::fail(
-            "a message of carol's: her announcement",
-            heard.to_string(),
-        )),
-    }
-}
-
-fn known_announcement(site: &mut Site) -> Judged {
-    let channel = site.channel.clone();
-    let (alice, mut over) = bridged(site)?;
-    let mut alice = alice.hearing_announcements();
-    let bench = site.bench()?;
-    bench.keeps(4, 100)?;
-    let node = bench.link("peer")?.server();
-    for uid in ["alice", &node] {
-        let announcement = Message::announcement(uid, &channel);
-        over.send(&Frame::text(announcement.payload))?;
-    }
-    over.say("behind them")?;
-    alice.hears("behind them")
-}
-
-fn hundred(site: &mut Site) -> Judged {
-    let (mut alice, mut over) = bridged(site)?;
-    let mut said = vec![Frame::text("the same"); 150];
-    said.push(Frame::text("another"));
-    over.send_together(&said)?;
-    let before = alice.until("another")?;
-    let same = Message::text("the same");
-    match before.len() == 100 && before.iter().all(|message| message.equals(&same)) {
-        true => Ok(()),
-        false => Err(Stop::fail("the same a hundred times", listed(&before))),
-    }
-}
-
-/// Alice has said these before there was a session; the one that there is then, behind its header.
-fn with_history(site: &mut Site, texts: &[&str]) -> Judged<(Session, Session)> {
-    site.start(0, 1)?;
-    let patience = site.patience();
-    let bench = site.bench()?;
-    bench.keeps(8, 100)?;
-    let mut alice = bench.join("alice")?;
-    no_room(site, patience).map_err(Stop::on_the_way)?;
-    for text in texts {
-        alice.say(text)?;
-    }
-    // They have been accepted when another hears them.
-    let mut bob = site.bench()?.join("bob")?;
-    bob.until(texts.last().copied().unwrap_or(Bench::HELLO))
-        .map_err(Stop::on_the_way)?;
-    bob.leave();
-    let (mut over, _) = session(site, AGAIN).map_err(Stop::on_the_way)?;
-    over.connection().patience = patience + QUIET * 5 / 4;
-    Ok((alice, over))
-}
-
-fn known_before(site: &mut Site) -> Judged {
-    let (mut alice, mut over) = with_history(site, &["a", "b"])?;
-    for text in ["a", "b", "news"] {
-        over.say(text)?;
-    }
-    alice.hears("news")
-}
-
-fn as_often(site: &mut Site) -> Judged {
-    let (mut alice, mut over) = with_history(site, &["a", "b"])?;
-    for text in ["a", "a", "b", "news"] {
-        over.say(text)?;
-    }
-    alice.hears("a")?;
-    alice.hears("news")
-}
-
-fn behind_what_both_have(site: &mut Site) -> Judged {
-    let (mut alice, mut over) = with_history(site, &["a", "b", "c", "d"])?;
-    for text in ["a", "b"] {
-        over.say(text)?;
-    }
-    over.hears("c")?;
-    over.hears("d")?;
-    alice.say("now")?;
-    over.hears("now")
-}
-
-/// The session is lost, and the next one is there, behind its header; its replay begins with what alice has said by
-/// then: her announcement, and that she is there.
-fn lost(site: &mut Site, over: Session) -> Judged<Session> {
-    let patience = over.patience();
-    over.vanish();
-    let (mut over, _) = session(site, AGAIN).map_err(Stop::on_the_way)?;
-    over.connection().patience = patience + QUIET * 5 / 4;
-    let announcement = Message::announcement("alice", &site.channel);
-    let said = [Frame::text(announcement.payload), Frame::text(FIRST)];
-    over.send_together(&said)?;
-    Ok(over)
-}
-
-fn repeated(site: &mut Site) -> Judged {
-    let (mut alice, mut over) = bridged(site)?;
-    over.say("x")?;
-    alice.hears("x")?;
-    let mut over = lost(site, over)?;
-    for text in ["x", "y"] {
-        over.say(text)?;
-    }
-    alice.hears("y")
-}
-
-fn said_again(site: &mut Site) -> Judged {
-    let (mut alice, mut over) = bridged(site)?;
-    over.say("x")?;
-    alice.hears("x")?;
-    let mut over = lost(site, over)?;
-    for text in ["x", "x", "y"] {
-        over.say(text)?;
-    }
-    alice.hears("x")?;
-    alice.hears("y")
-}
-
-fn sent_again(site: &mut Site) -> Judged {
-    let (mut alice, mut over) = bridged(site)?;
-    alice.say("m")?;
-    over.hears("m")?;
-    let mut over = lost(site, over)?;
-    over.hears("m")
-}
-
-fn not_what_is_there(site: &mut Site) -> Judged {
-    let (mut alice, mut over) = bridged(site)?;
-    alice.say("m")?;
-    over.hears("m")?;
-    let mut over = lost(site, over)?;
-    over.say("m")?;
-    alice.say("n")?;
-    over.hears("n")
 }

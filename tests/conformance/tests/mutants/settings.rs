@@ -17,7 +17,7 @@ const SETTINGS: &[(&str, &[&str])] = &[
         &["history-bytes=256KiB", "history-channel-bytes=256KiB"],
     ),
     ("M3.8", &["history-channel-bytes=256KiB"]),
-    ("M3.9", &["history-bytes=256KiB"]),
+    ("M3.9/costs-nothing", &["history-bytes=256KiB"]),
     ("M3.10", &["history-channel-bytes=256KiB", "limit=40"]),
     ("M4.6/closed-with-4004", &["max-message=64KiB"]),
     ("L3.7", &["replay-timeout=2s"]),

@@ -194,9 +194,17 @@ fn judge_alone(
     let told = overridden(&SET, settings);
     let args = overridden(&told, started);
     let args: Vec<_> = args.iter().map(|limit| format!("--{limit}")).collect();
-    let mut server = Launch::new(&STD).args(&args).start();
+    let launch = Launch::new(&STD).args(&args);
+    let has_peers = settings::takes_peers(case);
+    let launch = match has_peers {
+        true => launch.env("MLES_KEY", KEY).env(PEER_KEY.0, PEER_KEY.1),
+        false => launch,
+    };
+    let mut server = launch.start();
     let proxy = proxy(server.address());
     let mut target = target(&proxy, &told);
+    target.key = has_peers.then(|| KEY.to_owned());
+    target.peer_key = has_peers.then(|| PEER_KEY.1.to_owned());
     let ends = case.company == Company::Last;
     if ends {
         target.shutdown = Some(format!("kill -TERM {}", server.id()));

@@ -17,7 +17,11 @@ const SETTINGS: &[(&str, &[&str])] = &[
         &["history-bytes=256KiB", "history-channel-bytes=256KiB"],
     ),
     ("M3.8", &["history-channel-bytes=256KiB"]),
-    ("M3.9/costs-nothing", &["history-bytes=256KiB"]),
+    (
+        "M3.9/forgotten-with",
+        &["history-bytes=8MiB", "history-channel-bytes=256KiB"],
+    ),
+    ("M3.9", &["history-bytes=256KiB"]),
     ("M3.10", &["history-channel-bytes=256KiB", "limit=40"]),
     ("M4.6/closed-with-4004", &["max-message=64KiB"]),
     ("L3.7", &["replay-timeout=2s"]),
@@ -31,6 +35,16 @@ const SETTINGS: &[(&str, &[&str])] = &[
         ],
     ),
     ("L3.10/nobody-else", &["max-message=4MiB"]),
+    (
+        "S1.6/never",
+        &["history-bytes=8MiB", "history-channel-bytes=256KiB"],
+    ),
+    ("S2.3", &["history-bytes=4MiB"]),
+    ("S2.4", &["history-bytes=4MiB"]),
+    (
+        "W1.5",
+        &["history-bytes=8MiB", "history-channel-bytes=256KiB"],
+    ),
     ("X1.10", &["max-sessions=6"]),
     ("X1.12", &["filelimit=8"]),
 ];
@@ -43,4 +57,9 @@ pub(crate) fn of(case: &Case) -> Option<&'static [&'static str]> {
         (None, Company::Last) => Some(&[]),
         (None, Company::Any | Company::Alone | Company::Disruptive) => None,
     }
+}
+
+/// Whether the server that a case has for itself has to take peers.
+pub(crate) fn takes_peers(case: &Case) -> bool {
+    case.clause().document == "peering.md" || case.is_meant_by("M3.9/forgotten-with")
 }

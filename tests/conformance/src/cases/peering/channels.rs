@@ -115,6 +115,11 @@ pub(super) fn cases() -> Vec<Case> {
             counts_as_synchronised,
         )),
         alone(case(
+            "C1.8/only-in-place-of-the-reply",
+            "the refusal of a channel that is joined ends the link with 4012",
+            only_in_place_of_the_reply,
+        )),
+        alone(case(
             "C1.8/tried-again",
             "a join that was refused is tried again after 30 s if there is still interest",
             tried_again,
@@ -437,7 +442,7 @@ fn not_joined(bench: &mut Bench) -> Judged {
     let name = link.name();
     link.tell(&name, "not joined")?;
     let (reply, _) = link.join(&channel)?;
-    if reply.head["have"].get(&link.uid).is_some() {
+    if reply.head["have"][&link.uid].as_u64().unwrap_or(0) > 0 {
         let expected = "`have` says nothing of what came before the join";
         return Err(Stop::fail(expected, reply.to_string()));
     }
@@ -561,6 +566,19 @@ fn counts_as_synchronised(bench: &mut Bench) -> Judged {
                 Ok(began)
             },
         )
+    })
+}
+
+fn only_in_place_of_the_reply(bench: &mut Bench) -> Judged {
+    let channel = bench.channel.clone();
+    bench.beneath(&[], |bench, upstream| {
+        let mut alice = bench.join("alice")?;
+        serve(upstream, &channel)?;
+        let marker = bench.marker();
+        upstream.tells(&marker)?;
+        alice.until(&marker).map_err(Stop::on_the_way)?;
+        upstream.say(upstream.leave_of(&channel))?;
+        upstream.closed(4012).map(drop)
     })
 }
 

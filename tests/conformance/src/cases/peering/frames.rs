@@ -78,6 +78,38 @@ pub(super) fn cases() -> Vec<Case> {
             Frame::text(name.to_string())
         }),
         case(
+            "F1.2/have-of-0",
+            "`have` may say 0 of an origin",
+            |bench| {
+                works(bench, |link| {
+                    let channel = link.name().channel;
+                    link.join_of(&channel, &json!({random_uid(): 0}))
+                })
+            },
+        ),
+        case(
+            "F1.2/longest-channel",
+            "a channel of 4096 bytes can be joined",
+            |bench| {
+                let channel = format!("{:x<4096}", bench.channel);
+                let mut link = bench.link("peer")?;
+                link.join_having(&channel, &json!({})).map(drop)
+            },
+        ),
+        fault("F1.2/channel-too-long", "the join of a channel of 4097 bytes", |link| {
+            let channel = format!("{:x<4097}", link.name().channel);
+            Frame::text(link.join_of(&channel, &json!({})))
+        }),
+        fault("F1.2/uid-empty", "a message whose uid is empty", |link| {
+            Frame::text(Name { uid: String::new(), ..link.name() }.to_string())
+        }),
+        fault("F1.2/uid-with-nul", "a message whose uid holds U+0000", |link| {
+            Frame::text(Name { uid: "e\0ve".into(), ..link.name() }.to_string())
+        }),
+        fault("F1.2/half-a-surrogate-pair", "a message whose uid holds half a surrogate pair", |link| {
+            Frame::text(link.name().to_string().replacen(r#""eve""#, r#""\ud83d""#, 1))
+        }),
+        case(
             "F1.2/announcement-goes",
             "the announcement of a client's join goes to the peers as a message",
             announcement_goes,
@@ -106,6 +138,33 @@ pub(super) fn cases() -> Vec<Case> {
             "F1.4/done-of-a-channel-left",
             "that a channel is synchronised which the server has left meanwhile is no fault of its upstream",
             done_of_a_channel_left,
+        )
+        .company(Company::Alone),
+        case(
+            "F1.4/leave-of-what-is-not-joined",
+            "the leave of a channel that is not joined is no fault",
+            |bench| {
+                let mut link = bench.link("peer")?;
+                link.say(link.leave_of(&bench.channel))?;
+                link.still_works()
+            },
+        ),
+        case(
+            "F1.4/payload-not-utf8",
+            "a text payload that is not UTF-8 ends the link with 1007",
+            payload_not_utf8,
+        ),
+        case(
+            "F1.4/turn-is-false",
+            "a frame whose `turn` is false is a path",
+            |bench| {
+                let path = random_uid();
+                bench.beneath(&[], |bench, upstream| {
+                    let turn = upstream.turn_of(std::slice::from_ref(&path));
+                    upstream.say(turn.replacen("true}", "false}", 1))?;
+                    bench.has_path(&[path, upstream.uid.clone()])
+                })
+            },
         )
         .company(Company::Alone),
         case(
@@ -201,7 +260,7 @@ fn padded(frame: &str, length: usize) -> String {
 
 fn faults_of_the_lower_end() -> Vec<Case> {
     type Make = fn(&mut Link) -> String;
-    let frames: [(&'static str, &str, Make); 15] = [
+    let frames: [(&'static str, &str, Make); 17] = [
         ("F1.4/nothing", "an object without members", |_| "{}".into()),
         (
             "F1.4/path-from-below",
@@ -282,6 +341,25 @@ fn faults_of_the_lower_end() -> Vec<Case> {
             "a message whose header has no `seq`",
             |link| link.name().to_string().replacen(r#""seq":"#, r#""no":"#, 1),
         ),
+        (
+            "F1.4/have-of-no-node",
+            "a join whose `have` names what is no uid",
+            |link| {
+                let channel = link.name().channel;
+                link.join_of(&channel, &json!({"eve": 1}))
+            },
+        ),
+        (
+            "F1.4/message-of-no-node",
+            "a message whose origin is no uid",
+            |link| {
+                Name {
+                    node: "eve".into(),
+                    ..link.name()
+                }
+                .to_string()
+            },
+        ),
         ("F1.4/turn-with-no-path", "a turn without a path", |link| {
             link.turn_of(&[]).replacen(r#""path":[],"#, "", 1)
         }),
@@ -300,7 +378,7 @@ fn in_another_name(link: &mut Link, make: impl Fn(&mut Link) -> String) -> Strin
 
 fn faults_of_the_upper_end() -> Vec<Case> {
     type Make = fn(&mut Link) -> String;
-    let frames: [(&'static str, &str, Make); 3] = [
+    let frames: [(&'static str, &str, Make); 7] = [
         (
             "F1.4/turn-from-above",
             "a turn from the upper end",
@@ -310,6 +388,27 @@ fn faults_of_the_upper_end() -> Vec<Case> {
             "F1.4/handshake-from-above",
             "a second handshake, from the upper end",
             |link| link.handshake().to_string(),
+        ),
+        (
+            "F1.4/done-is-false",
+            "a frame whose `done` is false",
+            |link| {
+                let channel = link.name().channel;
+                link.done_of(&channel).replacen("true}", "false}", 1)
+            },
+        ),
+        (
+            "F1.4/turn-is-a-number",
+            "a path whose `turn` is a number",
+            |link| link.turn_of(&[]).replacen("true}", "1}", 1),
+        ),
+        ("F1.4/path-of-names", "a path that is not of uids", |link| {
+            link.path_of(&["eve".to_owned()])
+        }),
+        (
+            "F1.4/reply-that-nobody-asked-for",
+            "a reply that nobody has asked for",
+            |link| join(link),
         ),
         (
             "F1.4/path-of-another-node",
@@ -560,6 +659,20 @@ fn done_of_a_channel_left(bench: &mut Bench) -> Judged {
         let _carol = bench.join_on("carol", &other)?;
         upstream.joined(&other).map(drop)
     })
+}
+
+fn payload_not_utf8(bench: &mut Bench) -> Judged {
+    let (mut link, mut alice) = bench.link_and_alice()?;
+    let name = link.name();
+    link.session
+        .send_together(&[Frame::text(name.to_string()), Frame::text([0xff, 0xfe])])?;
+    link.closed(1007)?;
+    // Nor was it taken.
+    let mut other = bench.link("other")?;
+    other.join(&bench.channel)?;
+    let marker = bench.marker();
+    other.tells(&marker)?;
+    alice.hears(&marker)
 }
 
 fn above_the_peers_max(bench: &mut Bench) -> Judged {

@@ -26,6 +26,11 @@ pub(super) fn cases() -> Vec<Case> {
             but_for_faults,
         ),
         case(
+            "G1.4/message-that-had-begun",
+            "a message whose header came before the turn is completed by its payload behind it",
+            message_that_had_begun,
+        ),
+        case(
             "G1.5/answers",
             "a server answers a turn with a turn, and is the lower end from then on",
             answers,
@@ -41,6 +46,16 @@ pub(super) fn cases() -> Vec<Case> {
             sixty_seconds,
         )
         .lasts(|_| Duration::from_secs(60)),
+        case(
+            "G1.8/joined-no-more",
+            "a channel that was joined on a link is not when it has been turned by the server",
+            joined_no_more,
+        ),
+        case(
+            "G1.8/joins-anew",
+            "the server joins its channels anew on a link that was turned to it",
+            joins_anew,
+        ),
     ];
     cases
         .into_iter()
@@ -189,4 +204,61 @@ fn sixty_seconds(bench: &mut Bench) -> Judged {
             )),
         }
     })
+}
+
+fn message_that_had_begun(bench: &mut Bench) -> Judged {
+    let channel = bench.channel.clone();
+    bench.beneath(&[], |bench, upstream| {
+        let _alice = bench.join("alice")?;
+        let join = upstream.joined(&channel).map_err(Stop::on_the_way)?;
+        upstream.reply(&channel, &join.head["have"])?;
+        upstream.done(&channel)?;
+        let name = upstream.name();
+        upstream.say(&name)?;
+        let (_, other) = turned(bench, upstream, &[]).map_err(Stop::on_the_way)?;
+        upstream.session.say("the payload, and no frame")?;
+        upstream.answer_turn(&[])?;
+        let works = upstream.still_works();
+        other.leave();
+        works
+    })
+}
+
+fn joined_no_more(bench: &mut Bench) -> Judged {
+    let channel = bench.channel.clone();
+    let (mut alice, mut bob) = bench.pair()?;
+    bench.beneath(&[], |bench, upstream| {
+        let join = upstream.joined(&channel).map_err(Stop::on_the_way)?;
+        upstream.reply(&channel, &join.head["have"])?;
+        upstream.done(&channel)?;
+        let (_, other) = turned(bench, upstream, &[]).map_err(Stop::on_the_way)?;
+        upstream.answer_turn(&[])?;
+        // Behind the reply to this the server knows it.
+        upstream.still_works().map_err(Stop::on_the_way)?;
+        let marker = bench.marker();
+        alice.say(&marker)?;
+        bob.until(&marker).map_err(Stop::on_the_way)?;
+        upstream.say(upstream.join_of(&channel, &json!({})))?;
+        let replied = upstream.hears(Kind::Join, &channel, "nothing before the reply to its join");
+        other.leave();
+        replied.map(drop)
+    })
+}
+
+fn joins_anew(bench: &mut Bench) -> Judged {
+    let channel = bench.channel.clone();
+    bench.is_root()?;
+    let (mut link, mut alice) = bench.link_and_alice()?;
+    link.turn(&[]).map_err(Stop::on_the_way)?;
+    let marker = bench.marker();
+    alice.say(&marker)?;
+    let join = link.hears(
+        Kind::Join,
+        &channel,
+        "the join of the channel, before anything else on it",
+    )?;
+    link.reply(&channel, &join.head["have"])?;
+    link.hears_text(&marker)?;
+    link.leave();
+    bench.has_path(&[]).map_err(Stop::on_the_way)
 }

@@ -56,6 +56,11 @@ pub(super) fn cases() -> Vec<Case> {
             not_back,
         ),
         case(
+            "S1.2/later-announcement-stays",
+            "of two announcements of one uid, the later in history order stays, whichever came first",
+            later_announcement_stays,
+        ),
+        case(
             "S1.3/in-history-order",
             "a peer gets the history in its order",
             in_history_order,
@@ -107,6 +112,11 @@ pub(super) fn cases() -> Vec<Case> {
             origins_256,
         ),
         case(
+            "S2.2/the-one-that-has-just-come",
+            "an origin whose message is older than those of 256 others is forgotten as it comes",
+            the_one_that_has_just_come,
+        ),
+        case(
             "S2.2/counts-as-seen",
             "a message of an origin that is not remembered counts as seen if it is as old as what was forgotten",
             counts_as_seen,
@@ -117,6 +127,12 @@ pub(super) fn cases() -> Vec<Case> {
             goes_on_above,
         )
         .connections(5)
+        .company(Company::Disruptive),
+        case(
+            "S2.4/a-quarter-of-the-budget",
+            "no channel remembers more origins while they use a quarter of the budget",
+            a_quarter_of_the_budget,
+        )
         .company(Company::Disruptive),
         case(
             "S3.1/behind-what-it-lacks",
@@ -557,13 +573,14 @@ fn with_its_history(bench: &mut Bench) -> Judged {
 /// Has a channel remember more origins than it can: their uids and the times of their messages, oldest first.
 fn many_origins(bench: &Bench, link: &mut Link, alice: &mut Session) -> Judged<Vec<Name>> {
     const MANY: usize = 300;
+    remembers_origins(bench)?;
     let began = link.now() - 10 * MINUTE;
     let mut names = Vec::new();
     for number in 0..MANY {
         names.push(Name {
             node: random_uid(),
             seq: 1,
-            ts: began + number as u64,
+            ts: began + 10 * number as u64,
             ..link.name()
         });
     }
@@ -580,19 +597,147 @@ fn many_origins(bench: &Bench, link: &mut Link, alice: &mut Session) -> Judged<V
     Ok(names)
 }
 
+/// The origins that a `have` says something of, besides the server.
+fn origins(heard: &Heard, server: &str) -> BTreeSet<String> {
+    let have = heard.head["have"].as_object();
+    let named = have.into_iter().flatten();
+    let named = named.filter(|(uid, seq)| *uid != server && seq.as_u64() > Some(0));
+    named.map(|(uid, _)| uid.clone()).collect()
+}
+
+fn the_one_that_has_just_come(bench: &mut Bench) -> Judged {
+    let channel = bench.channel.clone();
+    let (mut link, mut alice) = bench.link_and_alice()?;
+    let names = many_origins(bench, &mut link, &mut alice)?;
+    // Of these, this peer and the newest 255 are remembered: it is newer than what was forgotten, and older than they are.
+    let forgotten = names.len() - 256;
+    let late = Name {
+        node: random_uid(),
+        ts: names[forgotten].ts + 1,
+        ..link.name()
+    };
+    let marker = bench.marker();
+    link.tell(&late, &marker)?;
+    alice.hears(&marker)?;
+    let mut other = bench.link("other")?;
+    let (reply, _) = other.join(&channel)?;
+    let came = origins(&reply, &link.server());
+    let oldest = &names[forgotten + 1].node;
+    match !came.contains(&late.node) && came.contains(oldest) {
+        true => Ok(()),
+        false => {
+            let expected = format!("`have` says nothing of {}, but of {oldest}", late.node);
+            Err(Stop::fail(expected, reply.to_string()))
+        }
+    }
+}
+
+fn a_quarter_of_the_budget(bench: &mut Bench) -> Judged {
+    const EACH: usize = 250;
+    let quarter = (bench.limits().history_bytes / 4).max(1 << 20);
+    if quarter > 16 << 20 {
+        return Err(Stop::Skip(
+            "the byte budget is too great for it to be tried".into(),
+        ));
+    }
+    let mut link = bench.link("peer")?;
+    // A channel of its own for each 250 origins, which stay joined so that none is forgotten.
+    let count = usize::try_from(quarter).unwrap_or(0) / 64 / EACH + 2;
+    for _ in 0..count {
+        let channel = bench.another_channel();
+        link.join(&channel)?;
+        let mut frames = Vec::new();
+        for _ in 0..EACH {
+            let name = Name {
+                channel: channel.clone(),
+                node: random_uid(),
+                ..link.name()
+            };
+            frames.extend([Frame::text(name.to_string()), Frame::text("")]);
+        }
+        link.session.send_together(&frames)?;
+        // Not faster than the server takes them.
+        link.still_works().map_err(Stop::on_the_way)?;
+    }
+    let channel = bench.channel.clone();
+    link.join(&channel)?;
+    let mut nodes = Vec::new();
+    for _ in 0..3 {
+        let name = Name {
+            node: random_uid(),
+            ..link.name()
+        };
+        link.tell(&name, "one of three")?;
+        nodes.push(name.node);
+    }
+    let mut other = bench.link("other")?;
+    link.still_works().map_err(Stop::on_the_way)?;
+    let (reply, _) = other.join(&channel)?;
+    let came = origins(&reply, &link.server());
+    let is_right = came.len() == 1 && came.contains(&nodes[2]);
+    // All of that is to be forgotten again: the channels have histories.
+    link.leave();
+    other.leave();
+    fill(bench)?;
+    match is_right {
+        true => Ok(()),
+        false => {
+            let expected = format!(
+                "`have` says something of one origin, the newest: {}",
+                nodes[2]
+            );
+            Err(Stop::fail(expected, reply.to_string()))
+        }
+    }
+}
+
+fn later_announcement_stays(bench: &mut Bench) -> Judged {
+    bench.keeps(20, 4096)?;
+    let channel = bench.channel.clone();
+    let (mut link, alice) = bench.link_and_alice()?;
+    let mut alice = alice.hearing_announcements();
+    let announcement = Message::announcement("eve", &channel);
+    let later = link.name();
+    let earlier = Name {
+        node: random_uid(),
+        ts: later.ts - MINUTE,
+        ..later.clone()
+    };
+    for name in [&later, &earlier] {
+        link.tell_message(name, &announcement)?;
+        alice.hears_message(&announcement)?;
+    }
+    let mut other = bench.link("other")?;
+    other.hears_announcements = true;
+    let (_, messages) = other.join(&channel)?;
+    let of_eve: Vec<_> = messages
+        .into_iter()
+        .filter(|heard| {
+            heard.head["uid"] == "eve"
+                && heard
+                    .payload
+                    .as_ref()
+                    .is_some_and(|came| came.equals(&announcement))
+        })
+        .collect();
+    match &of_eve[..] {
+        [one] if one.ts() == later.ts => Ok(()),
+        others => Err(Stop::fail(
+            "one announcement of eve, the later",
+            frames(others),
+        )),
+    }
+}
+
 fn origins_256(bench: &mut Bench) -> Judged {
     let channel = bench.channel.clone();
     let (mut link, mut alice) = bench.link_and_alice()?;
     let names = many_origins(bench, &mut link, &mut alice)?;
     let mut other = bench.link("other")?;
     let (reply, _) = other.join(&channel)?;
-    let have = reply.head["have"].as_object();
-    let came: BTreeSet<_> = have
-        .into_iter()
-        .flat_map(|have| have.keys().cloned())
-        .collect();
     let (server, own) = (link.server(), link.uid.clone());
-    let others = came.iter().filter(|uid| **uid != server).count();
+    let came = origins(&reply, &server);
+    let others = came.len();
     if others != 256 {
         let expected = "256 origins besides the server";
         return Err(Stop::fail(expected, format!("{others} of them in `have`")));
@@ -640,6 +785,55 @@ fn counts_as_seen(bench: &mut Bench) -> Judged {
     alice.hears("newer")
 }
 
+/// Has others fill all the room that there is for histories.
+fn fill(bench: &Bench) -> Judged {
+    let limits = bench.limits();
+    let size = (1 << 20)
+        .min(limits.max_message)
+        .min(limits.history_channel_bytes / 2);
+    let size = usize::try_from(size.max(1)).unwrap_or(1 << 20);
+    let mut left = match limits.limit {
+        0 => 0,
+        _ => usize::try_from(limits.history_bytes).unwrap_or(0) + 2 * size,
+    };
+    let bytes = Frame::binary(vec![7; size]).encode();
+    let each = usize::try_from(limits.history_channel_bytes).unwrap_or(0) / (size + 1000);
+    while left > 0 {
+        let mut filler = bench.join_on("filler", &bench.another_channel())?;
+        let count = usize::try_from(limits.limit).unwrap_or(usize::MAX);
+        for _ in 0..count.min(each.max(1)) {
+            filler.send_bytes(&bytes, "a message that fills a history")?;
+            left = left.saturating_sub(size);
+        }
+        filler.leave();
+    }
+    Ok(())
+}
+
+/// Goes on only if another origin can be remembered on a channel.
+fn remembers_origins(bench: &Bench) -> Judged {
+    let channel = bench.another_channel();
+    let mut link = bench.link("first")?;
+    link.join(&channel)?;
+    for _ in 0..3 {
+        let name = Name {
+            node: random_uid(),
+            channel: channel.clone(),
+            ..link.name()
+        };
+        link.tell(&name, "one of three")?;
+    }
+    link.still_works().map_err(Stop::on_the_way)?;
+    let mut other = bench.link("second")?;
+    let (reply, _) = other.join(&channel)?;
+    match origins(&reply, &link.server()).len() {
+        1 => Err(Stop::Skip(
+            "the server remembers one origin of a channel only, as it may if a quarter of its budget is used up (S2.4)".into(),
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn goes_on_above(bench: &mut Bench) -> Judged {
     let limits = bench.limits().clone();
     if limits.history_bytes > 128 << 20 {
@@ -659,28 +853,7 @@ fn goes_on_above(bench: &mut Bench) -> Judged {
     }
     alice.leave();
     link.say(link.leave_of(&channel))?;
-    // Others fill all the room that there is for histories.
-    let size = (1 << 20)
-        .min(limits.max_message)
-        .min(limits.history_channel_bytes / 2);
-    let size = usize::try_from(size.max(1)).unwrap_or(1 << 20);
-    let mut left = match limits.limit {
-        0 => 0,
-        _ => usize::try_from(limits.history_bytes).unwrap_or(0) + 2 * size,
-    };
-    let bytes = Frame::binary(vec![7; size]).encode();
-    let each = usize::try_from(limits.history_channel_bytes).unwrap_or(0) / (size + 1000);
-    while left > 0 {
-        let mut filler = bench.join_on("filler", &bench.another_channel())?;
-        let count = usize::try_from(limits.limit)
-            .unwrap_or(usize::MAX)
-            .min(each.max(1));
-        for _ in 0..count {
-            filler.send_bytes(&bytes, "a message that fills a history")?;
-            left = left.saturating_sub(size);
-        }
-        filler.leave();
-    }
+    fill(bench)?;
     let mut other = bench.link("other")?;
     let (_, messages) = other.join(&channel)?;
     if limits.limit > 0 && !messages.is_empty() {
@@ -762,7 +935,11 @@ fn behind_the_upstreams(bench: &mut Bench) -> Judged {
                 lower.say(lower.join_of(&other, &json!({})))?;
             }
         }
+        // What comes from there before `done` comes before it here.
+        let last = bench.marker();
+        upstream.tells(&last)?;
         upstream.done(&channel)?;
+        lower.hears_text(&last)?;
         lower.hears(Kind::Done, &channel, "`done`").map(drop)
     })
 }
@@ -871,9 +1048,9 @@ fn forgotten_with_the_last_link(bench: &mut Bench) -> Judged {
     second.still_works().map_err(Stop::on_the_way)?;
     first.say(first.leave_of(&channel))?;
     let (reply, _) = first.join(&channel)?;
-    match reply.head["have"].get(&name.node) {
-        None => Ok(()),
-        Some(_) => {
+    match reply.head["have"][&name.node].as_u64().unwrap_or(0) {
+        0 => Ok(()),
+        _ => {
             let expected = format!(
                 "`have` says nothing of {}: the channel was forgotten",
                 name.node

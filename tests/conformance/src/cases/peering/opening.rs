@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use crate::bench::Bench;
 use crate::case::{Case, Company, Judged, Stop, case};
 use crate::limits::Limits;
-use crate::link::{Handshake, Link, MINUTE, clock, random_uid};
+use crate::link::{Handshake, Link, MINUTE, NUMBER_MOST, Said, clock, random_uid};
 use crate::wire::Frame;
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![
+    let mut all = vec![
         case(
             "O1.1/nonce-in-the-response",
             "a request with a nonce is answered with one: 32 lower-case hexadecimal digits",
@@ -26,6 +26,27 @@ pub(super) fn cases() -> Vec<Case> {
             "O1.1/only-when-asked",
             "a request without a nonce is answered without one",
             only_when_asked,
+        ),
+        case(
+            "O1.1/another-form",
+            "a nonce in another form counts as none",
+            |bench| {
+                let right = random_uid();
+                let others = [
+                    right.to_uppercase().replace('0', "A"),
+                    right[1..].to_owned(),
+                    format!("{right}0"),
+                    String::new(),
+                ];
+                others
+                    .iter()
+                    .try_for_each(|nonce| is_no_nonce(bench, &[nonce]))
+            },
+        ),
+        case(
+            "O1.1/twice",
+            "a nonce that comes twice counts as none",
+            |bench| is_no_nonce(bench, &[&random_uid(), &random_uid()]),
         ),
         case(
             "O1.1/handshake-without-nonce",
@@ -126,6 +147,37 @@ pub(super) fn cases() -> Vec<Case> {
                 shake.channel.push('x');
             },
         ),
+        refused(
+            "O1.4/malformed",
+            "a handshake whose auth has a prefix",
+            4001,
+            |_, shake| {
+                shake.auth = shake.auth.take().map(|auth| format!("0x{auth}"));
+            },
+        ),
+        refused(
+            "O1.4/empty",
+            "a handshake with an empty auth",
+            4001,
+            |_, shake| {
+                shake.auth = Some(String::new());
+            },
+        ),
+        case(
+            "O1.4/either-case",
+            "auth may be written in upper case",
+            |bench| {
+                let mut link = bench.peer("peer")?;
+                let handshake = link.handshake();
+                let auth = handshake.auth.clone().map(|auth| auth.to_uppercase());
+                link.shake_with(&Handshake { auth, ..handshake })
+            },
+        ),
+        case(
+            "O1.4/leading-zeros",
+            "leading zeros of auth may be left out",
+            leading_zeros,
+        ),
         case(
             "O1.4/overheard",
             "a handshake that was right on one connection is refused with 4001 on another",
@@ -184,6 +236,13 @@ pub(super) fn cases() -> Vec<Case> {
         .connections(68)
         .company(Company::Disruptive),
         case(
+            "O1.9/no-room-needed",
+            "a server that has 64 links replies to a probe, and takes a node that comes again",
+            no_room_needed,
+        )
+        .connections(68)
+        .company(Company::Disruptive),
+        case(
             "O1.10/reply-and-close",
             "a probe is replied to, and the connection closed with 1000",
             reply_and_close,
@@ -193,7 +252,9 @@ pub(super) fn cases() -> Vec<Case> {
             "a probe is checked as any other handshake",
             checked,
         ),
-    ]
+    ];
+    all.extend(order());
+    all
 }
 
 /// A case in which the right handshake, changed in this way, is refused.
@@ -211,6 +272,192 @@ fn refused(
         link.say(&handshake)?;
         link.closed(code).map(drop)
     })
+}
+
+/// The order of the checks, and what is no handshake.
+fn order() -> Vec<Case> {
+    let without_nonce =
+        |name: &'static str, title: &'static str, code, frame: fn(&Link) -> String| {
+            case(name, title, move |bench| {
+                let mut link = without_nonces(bench, "")?;
+                link.say(frame(&link))?;
+                link.closed(code).map(drop)
+            })
+        };
+    let mut all = vec![
+        without_nonce(
+            "O1.11/size-before-nonce",
+            "a handshake without a nonce that is too long is refused with 4000",
+            4000,
+            |link| of_length(link, 4097).to_string(),
+        ),
+        without_nonce(
+            "O1.11/grammar-before-nonce",
+            "a handshake without a nonce that is no right JSON is refused with 4000",
+            4000,
+            |link| link.handshake().to_string().replacen('{', r#"{"path":[],"#, 1),
+        ),
+        without_nonce(
+            "O1.11/nonce-before-form",
+            "a handshake without a nonce and without a path is refused with 4011",
+            4011,
+            |link| link.handshake().to_string().replacen(r#""path":[],"#, "", 1),
+        ),
+        case(
+            "O1.11/form-before-auth",
+            "a handshake without a path, whose auth is wrong, is refused with 4012",
+            |bench| {
+                let mut link = bench.peer("peer")?;
+                let handshake = Handshake { auth: None, ..link.handshake() };
+                link.say(handshake.to_string().replacen(r#""path":[],"#, "", 1))?;
+                link.closed(4012).map(drop)
+            },
+        ),
+        case(
+            "O1.11/auth-before-uid",
+            "a handshake with the server's own uid, whose auth is wrong, is refused with 4001",
+            |bench| own_uid(bench, 4001, |shake| shake.auth = Some("0".into())),
+        ),
+        case(
+            "O1.11/uid-before-clock",
+            "a handshake with the server's own uid, whose clock is wrong, is refused with 4010",
+            |bench| own_uid(bench, 4010, |shake| shake.ts = 1),
+        ),
+        refused("O1.11/auth-before-clock", "a handshake whose auth and clock are wrong", 4001, |_, shake| {
+            shake.auth = Some("0".into());
+            shake.ts = 1;
+        }),
+        refused("O1.11/auth-before-length", "a handshake whose auth is wrong and whose path is too long", 4001, |_, shake| {
+            shake.auth = Some("0".into());
+            shake.path = (0..65).map(|_| random_uid()).collect();
+        }),
+        case(
+            "O1.11/length-before-path",
+            "a handshake of a node on the server's path, whose own path is too long, is refused with 4011",
+            |bench| {
+                let above = random_uid();
+                bench.beneath(std::slice::from_ref(&above), |bench, _| {
+                    let mut link = bench.peer("peer")?;
+                    link.uid.clone_from(&above);
+                    link.path = (0..65).map(|_| random_uid()).collect();
+                    link.say(link.handshake())?;
+                    link.closed(4011).map(drop)
+                })
+            },
+        )
+        .company(Company::Alone),
+    ];
+    const FORMS: [(&str, &str, &str, &str); 11] = [
+        ("O1.2/no-path", "path left out", r#""path":[],"#, ""),
+        (
+            "O1.2/path-no-array",
+            "a path that is a text",
+            r#""path":[]"#,
+            r#""path":"""#,
+        ),
+        (
+            "O1.2/path-of-names",
+            "a path that is not of uids",
+            r#""path":[]"#,
+            r#""path":["name"]"#,
+        ),
+        ("O1.2/no-ts", "ts left out", r#""ts":"#, r#""t":"#),
+        ("O1.2/ts-negative", "a negative ts", r#""ts":"#, r#""ts":-"#),
+        (
+            "O1.2/ts-with-point",
+            "a ts with a decimal point",
+            r#","max""#,
+            r#".0,"max""#,
+        ),
+        ("O1.2/no-max", "max left out", r#""max":"#, r#""most":"#),
+        (
+            "O1.2/max-as-text",
+            "a max that is a text",
+            r#""max":16777216"#,
+            r#""max":"16777216""#,
+        ),
+        (
+            "O1.2/max-too-great",
+            "a max of 2^53",
+            r#""max":16777216"#,
+            r#""max":9007199254740992"#,
+        ),
+        ("O1.2/uid-too-short", "a uid of 31 digits", "", ""),
+        ("O1.2/uid-in-upper-case", "a uid in upper case", "", ""),
+    ];
+    all.extend(FORMS.map(|(name, what, from, to)| {
+        let title = format!("a handshake with {what} is refused with 4012");
+        case(name, title, move |bench| {
+            let mut link = bench.peer("peer")?;
+            match name {
+                "O1.2/uid-too-short" => drop(link.uid.pop()),
+                "O1.2/uid-in-upper-case" => link.uid = format!("{}F", &link.uid[1..]),
+                _ => {}
+            }
+            link.say(link.handshake().to_string().replacen(from, to, 1))?;
+            link.closed(4012).map(drop)
+        })
+    }));
+    all
+}
+
+/// A handshake with the server's own uid is refused with this code.
+fn own_uid(bench: &Bench, code: u16, change: fn(&mut Handshake)) -> Judged {
+    let server = bench.link("first")?.server();
+    let mut link = bench.peer("peer")?;
+    link.uid = server;
+    let mut handshake = link.handshake();
+    change(&mut handshake);
+    link.say(&handshake)?;
+    link.closed(code).map(drop)
+}
+
+/// A connection without nonces, whose hash would cover these.
+fn without_nonces(bench: &Bench, nonce: &str) -> Judged<Link> {
+    let key = bench.peer_key()?;
+    let session = bench.open("peer")?;
+    let nonces = [nonce.to_owned(), nonce.to_owned()];
+    Ok(Link::new(session, nonces, key, &bench.channel))
+}
+
+/// Fields of a request that count as no nonce: neither has the response one, nor is a handshake taken.
+fn is_no_nonce(bench: &Bench, nonces: &[&str]) -> Judged {
+    let key = bench.peer_key()?;
+    let mut request = bench.upgrade_request();
+    for nonce in nonces {
+        request = request.with("Mles-Nonce", nonce);
+    }
+    let Ok((session, response)) = bench.upgrade("peer", &request)? else {
+        return Err(Stop::fail("an upgrade", "another status"));
+    };
+    if let Some(nonce) = response.field("Mles-Nonce") {
+        return Err(Stop::fail(
+            "no field Mles-Nonce",
+            format!("Mles-Nonce: {nonce}"),
+        ));
+    }
+    let dialer = nonces.first().copied().unwrap_or_default().to_owned();
+    let mut link = Link::new(session, [dialer, String::new()], key, &bench.channel);
+    link.say(link.handshake())?;
+    link.closed(4011).map(drop)
+}
+
+fn leading_zeros(bench: &mut Bench) -> Judged {
+    let mut link = bench.peer("peer")?;
+    let mut handshake = link.handshake();
+    while !handshake
+        .auth
+        .as_ref()
+        .is_some_and(|auth| auth.starts_with('0'))
+    {
+        link.uid = random_uid();
+        handshake = link.handshake();
+    }
+    let auth = handshake
+        .auth
+        .as_ref()
+        .map(|auth| auth.trim_start_matches('0').to_owned());
+    link.shake_with(&Handshake { auth, ..handshake })
 }
 
 /// Whether this is 128 bits as they are written.
@@ -256,7 +503,8 @@ fn new_for_each_connection(bench: &mut Bench) -> Judged {
 }
 
 fn only_when_asked(bench: &mut Bench) -> Judged {
-    bench.peer_key()?;
+    // It knows what a nonce is.
+    bench.peer("peer")?;
     let upgraded = bench.upgrade("client", &bench.upgrade_request())?;
     let Ok((_session, response)) = upgraded else {
         return Err(Stop::Inconclusive("no upgrade".into()));
@@ -271,12 +519,9 @@ fn only_when_asked(bench: &mut Bench) -> Judged {
 }
 
 fn handshake_without_nonce(bench: &mut Bench) -> Judged {
-    let key = bench.peer_key()?;
-    // As if nonces were nothing, and as if the dialer's were zeros.
-    for nonce in [String::new(), "0".repeat(32)] {
-        let session = bench.open("peer")?;
-        let nonces = [nonce.clone(), nonce];
-        let mut link = Link::new(session, nonces, key.clone(), &bench.channel);
+    // As if nonces were nothing, and as if they were zeros.
+    for nonce in ["", &"0".repeat(32)] {
+        let mut link = without_nonces(bench, nonce)?;
         link.say(link.handshake())?;
         link.closed(4011)?;
     }
@@ -341,7 +586,7 @@ fn fault(reply: &Value) -> Option<&'static str> {
     {
         // It would have refused a handshake with that difference (O1.7).
         Some("`ts` is not its clock in microseconds")
-    } else if reply["max"].as_u64().is_none_or(|max| max == 0) {
+    } else if reply["max"].as_u64().is_none_or(|max| max > NUMBER_MOST) {
         Some("`max` is not a length")
     } else {
         None
@@ -540,12 +785,13 @@ fn nothing_comes(bench: &mut Bench) -> Judged {
     Ok(())
 }
 
-fn links_64(bench: &mut Bench) -> Judged {
+/// All links that the server takes, and one that it has refused with 4004.
+fn all_links(bench: &Bench) -> Judged<Vec<Link>> {
     bench.peer_key()?;
     let addresses = &bench.target().addresses;
     let is_near = addresses.iter().all(|address| address.ip().is_loopback());
     let limits = bench.limits();
-    if limits.per_ip_limit.is_some_and(|limit| limit < 66) && !is_near {
+    if limits.per_ip_limit.is_some_and(|limit| limit < 68) && !is_near {
         let why = "the server takes too few connections from here (--set per-ip-limit)";
         return Err(Stop::Skip(why.into()));
     }
@@ -570,12 +816,16 @@ fn links_64(bench: &mut Bench) -> Judged {
             _ => "a reply, or 4004",
         };
         match link.next(bench.patience())? {
-            Some(crate::link::Said::Frame(_)) if links.len() < 64 => links.push(link),
-            Some(crate::link::Said::Close(close)) if close.code == Some(4004) => break,
+            Some(Said::Frame(_)) if links.len() < 64 => links.push(link),
+            Some(Said::Close(close)) if close.code == Some(4004) => return Ok(links),
             Some(other) => return Err(Stop::fail(expected, other.to_string())),
             None => return Err(Stop::fail(expected, "nothing")),
         }
     }
+}
+
+fn links_64(bench: &mut Bench) -> Judged {
+    let mut links = all_links(bench)?;
     // One that is there is not disturbed.
     if let Some(link) = links.first_mut() {
         link.still_works()?;
@@ -586,6 +836,23 @@ fn links_64(bench: &mut Bench) -> Judged {
             "the server took {count} links; it may have others, of which it cannot be known here"
         ))),
     }
+}
+
+fn no_room_needed(bench: &mut Bench) -> Judged {
+    let mut links = all_links(bench).map_err(Stop::on_the_way)?;
+    let mut probe = bench.peer("probe")?;
+    let handshake = Handshake {
+        probe: true,
+        ..probe.handshake()
+    };
+    probe.shake_with(&handshake)?;
+    let Some(former) = links.first_mut() else {
+        return Err(Stop::Inconclusive("the server takes no link".into()));
+    };
+    let mut again = bench.peer("again")?;
+    again.uid.clone_from(&former.uid);
+    again.shake()?;
+    former.closed(4002).map(drop)
 }
 
 fn reply_and_close(bench: &mut Bench) -> Judged {

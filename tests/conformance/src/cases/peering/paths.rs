@@ -43,6 +43,11 @@ pub(super) fn cases() -> Vec<Case> {
             others_do_not,
         )),
         alone(case(
+            "R1.3/by-a-turn",
+            "a turn whose path has the server on it closes a ring like any path",
+            by_a_turn,
+        )),
+        alone(case(
             "R1.4/told-to-lower-ends",
             "lower ends are told of each change of the server's path",
             told_to_lower_ends,
@@ -87,6 +92,11 @@ pub(super) fn cases() -> Vec<Case> {
             "R1.7/upstream-with-64",
             "an upstream whose path has 64 nodes is closed with 4011",
             upstream_with_64,
+        )),
+        alone(case(
+            "R1.7/turn-with-64",
+            "a node that turns its link, having a path of 64 nodes, is closed with 4011",
+            |bench| turned_with(bench, |_| nodes(64), 4011, random_uid()),
         )),
         alone(case(
             "R1.7/path-of-65",
@@ -170,6 +180,23 @@ fn greatest_cuts(bench: &mut Bench) -> Judged {
         // And so becomes the root.
         bench.has_path(&[])
     })
+}
+
+fn by_a_turn(bench: &mut Bench) -> Judged {
+    turned_with(bench, |link| vec![link.server()], 4010, least_uid())
+}
+
+/// A node with this uid that turns its link, having this path, is closed with this code; and the server is a root again.
+fn turned_with(bench: &Bench, path: fn(&Link) -> Vec<String>, code: u16, uid: String) -> Judged {
+    bench.peer_key()?;
+    bench.is_root()?;
+    let mut link = bench.peer("peer")?;
+    link.uid = uid;
+    link.shake().map_err(Stop::on_the_way)?;
+    link.say(link.turn_of(&path(&link)))?;
+    link.closed(code)?;
+    drop(link);
+    bench.has_path(&[])
 }
 
 fn others_do_not(bench: &mut Bench) -> Judged {

@@ -66,6 +66,12 @@ pub(super) fn cases() -> Vec<Case> {
             "the wait is over when what is kept for it exceeds the channel's bound",
             too_much,
         ),
+        case(
+            "W1.6/incumbent",
+            "a client that waits is a member and an incumbent like any other",
+            incumbent,
+        )
+        .connections(5),
     ];
     cases
         .into_iter()
@@ -96,8 +102,8 @@ fn in_time(began: Instant) -> Judged {
 fn gets_the_upstreams_history(bench: &mut Bench) -> Judged {
     let channel = bench.channel.clone();
     bench.beneath(&[], |bench, upstream| {
-        let began = Instant::now();
         let mut alice = bench.join("alice")?;
+        let began = Instant::now();
         upstream.joined(&channel).map_err(Stop::on_the_way)?;
         upstream.reply(&channel, &json!({}))?;
         // What comes first is newer: who does not wait gets it first.
@@ -118,8 +124,7 @@ fn nothing_meanwhile(bench: &mut Bench) -> Judged {
     let (mut alice, mut dave) = bench.pair()?;
     bench.beneath(&[], |bench, upstream| {
         upstream.joined(&channel).map_err(Stop::on_the_way)?;
-        let began = Instant::now();
-        let mut carol = waiting(bench, &mut alice, "carol")?;
+        let (began, mut carol) = waiting(bench, &mut alice, "carol")?;
         let said = bench.marker();
         alice.say(&said)?;
         dave.until(&said).map_err(Stop::on_the_way)?;
@@ -136,12 +141,13 @@ fn nothing_meanwhile(bench: &mut Bench) -> Judged {
     })
 }
 
-/// A client that has joined the channel, and waits. What it says, [`SAID`], has reached another.
-fn waiting(bench: &Bench, member: &mut Session, uid: &str) -> Judged<Session> {
+/// A client that has joined the channel then, and waits. What it says, [`SAID`], has reached another.
+fn waiting(bench: &Bench, member: &mut Session, uid: &str) -> Judged<(Instant, Session)> {
     let mut carol = bench.join(uid)?;
+    let began = Instant::now();
     carol.say(SAID)?;
     member.until(SAID).map_err(Stop::on_the_way)?;
-    Ok(carol)
+    Ok((began, carol))
 }
 
 const SAID: &str = "said while waiting";
@@ -176,8 +182,8 @@ fn two_seconds(bench: &mut Bench) -> Judged {
     let (_alice, _dave) = bench.pair()?;
     bench.beneath(&[], |bench, upstream| {
         upstream.joined(&channel).map_err(Stop::on_the_way)?;
-        let began = Instant::now();
         let mut carol = bench.join("carol")?;
+        let began = Instant::now();
         carol.connection().patience += WAIT;
         carol.hears(Bench::HELLO)?;
         let came = Instant::now();
@@ -260,7 +266,7 @@ fn what_has_left_meanwhile(bench: &mut Bench) -> Judged {
     let (mut alice, mut dave) = bench.pair()?;
     bench.beneath(&[], |bench, upstream| {
         let join = upstream.joined(&channel).map_err(Stop::on_the_way)?;
-        let mut carol = waiting(bench, &mut alice, "carol")?;
+        let (_, mut carol) = waiting(bench, &mut alice, "carol")?;
         dave.until(SAID).map_err(Stop::on_the_way)?;
         let texts: Vec<_> = (0..limit + 50)
             .map(|number| format!("number {number}"))
@@ -308,7 +314,7 @@ fn not_its_own(bench: &mut Bench) -> Judged {
     let (mut alice, _dave) = bench.pair()?;
     bench.beneath(&[], |bench, upstream| {
         let join = upstream.joined(&channel).map_err(Stop::on_the_way)?;
-        let carol = waiting(bench, &mut alice, "carol")?;
+        let (_, carol) = waiting(bench, &mut alice, "carol")?;
         let mut carol = carol.hearing_announcements();
         upstream.reply(&channel, &join.head["have"])?;
         upstream.done(&channel)?;
@@ -343,8 +349,7 @@ fn too_much(bench: &mut Bench) -> Judged {
     let (mut alice, mut dave) = bench.pair()?;
     bench.beneath(&[], |bench, upstream| {
         upstream.joined(&channel).map_err(Stop::on_the_way)?;
-        let began = Instant::now();
-        let mut carol = waiting(bench, &mut alice, "carol")?;
+        let (began, mut carol) = waiting(bench, &mut alice, "carol")?;
         dave.until(SAID).map_err(Stop::on_the_way)?;
         // What is kept for her is what the history has lost: it takes twice the bound, and a bit.
         let most = usize::try_from(limits.max_message).unwrap_or(usize::MAX);
@@ -375,5 +380,18 @@ fn too_much(bench: &mut Bench) -> Judged {
                 }
             }
         }
+    })
+}
+
+fn incumbent(bench: &mut Bench) -> Judged {
+    let channel = bench.channel.clone();
+    let (mut alice, _bob) = bench.pair()?;
+    bench.beneath(&[], |bench, upstream| {
+        upstream.joined(&channel).map_err(Stop::on_the_way)?;
+        let (_, mut carol) = waiting(bench, &mut alice, "carol")?;
+        let mut newcomer = bench.join_as("newcomer", "carol")?;
+        // She answers it, too.
+        carol.ping(bench.patience())?;
+        newcomer.closed(4002).map(drop)
     })
 }

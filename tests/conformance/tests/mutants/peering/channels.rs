@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use mles_conformance::wire::Opcode;
 use serde_json::{Value, json};
 
-use super::{Passing, Reader, and_down, and_up, down, say, tell_server, up};
+use super::{
+    Passing, Reader, and_down, and_up, closes_with, down, never_closes_with, say, tell_server, up,
+};
 use crate::proxy::{Hooks, Wires};
 use crate::{Mutant, mutant};
 
@@ -238,6 +240,16 @@ fn lower_end() -> Vec<Mutant> {
             "C1.8/counts-as-synchronised",
             "waits for a channel whose join was refused",
             || up(|passing, _| !passing.is_leave()),
+        ),
+        mutant(
+            "C1.8/only-in-place-of-the-reply",
+            "takes a channel that is refused later for one that is left",
+            || never_closes_with(4012),
+        ),
+        mutant(
+            "C1.8/only-in-place-of-the-reply",
+            "closes with 4004",
+            || closes_with(4012, 4004),
         ),
         mutant("C1.8/tried-again", "takes a refusal for good", || {
             let mut joined = HashSet::new();

@@ -1,5 +1,6 @@
 //! Frames and faults (peering.md, section 3).
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use mles_conformance::wire::{Frame, Opcode};
@@ -13,7 +14,7 @@ use crate::proxy::Hooks;
 use crate::{Mutant, mutant};
 
 /// Cases in which a frame of a peer is a fault.
-const FAULTS: [&str; 29] = [
+const FAULTS: [&str; 39] = [
     "F1.1/too-long",
     "F1.1/repeated-member",
     "F1.1/binary",
@@ -40,6 +41,16 @@ const FAULTS: [&str; 29] = [
     "F1.4/turn-from-above",
     "F1.4/handshake-from-above",
     "F1.4/path-of-another-node",
+    "F1.2/channel-too-long",
+    "F1.2/uid-empty",
+    "F1.2/uid-with-nul",
+    "F1.2/half-a-surrogate-pair",
+    "F1.4/have-of-no-node",
+    "F1.4/message-of-no-node",
+    "F1.4/done-is-false",
+    "F1.4/turn-is-a-number",
+    "F1.4/path-of-names",
+    "F1.4/reply-that-nobody-asked-for",
     "F1.5/above-the-own-max",
     "F1.6/more-than-two-hours",
     "F1.6/by-the-senders-clock",
@@ -153,20 +164,73 @@ fn forms() -> Vec<Mutant> {
                 })
             },
         ),
+        mutant("F1.2/have-of-0", "takes 0 for no number", || {
+            up(|passing, wires| {
+                let have = passing.head["have"].as_object();
+                if have.into_iter().flatten().any(|(_, seq)| *seq == 0) {
+                    wires.close_client(4012, "no number");
+                }
+                true
+            })
+        }),
+        mutant(
+            "F1.2/longest-channel",
+            "takes channels of 1024 bytes at most",
+            || {
+                up(|passing, wires| {
+                    let channel = passing.head["channel"].as_str().unwrap_or_default();
+                    if channel.len() > 1024 {
+                        wires.close_client(4012, "too long");
+                    }
+                    true
+                })
+            },
+        ),
+        mutant(
+            "F1.4/leave-of-what-is-not-joined",
+            "takes the leave of a channel that is not joined for a fault",
+            || {
+                up(|passing, wires| {
+                    if passing.is_leave() {
+                        wires.close_client(4012, "not joined");
+                    }
+                    true
+                })
+            },
+        ),
+        mutant("F1.4/payload-not-utf8", "closes with 4012", || {
+            closes_with(1007, 4012)
+        }),
+        mutant("F1.4/payload-not-utf8", "takes what it gets", || {
+            up(|passing, _| {
+                if let Some(payload) = &mut passing.payload
+                    && std::str::from_utf8(&payload.payload).is_err()
+                {
+                    payload.opcode = Opcode::BINARY;
+                }
+                true
+            })
+        }),
+        mutant(
+            "F1.4/turn-is-false",
+            "takes every frame with `turn` for a turn",
+            || {
+                up(|passing, wires| {
+                    if passing.head["turn"] == false {
+                        wires.close_client(4012, "not from above");
+                    }
+                    true
+                })
+            },
+        ),
         mutant(
             "F1.4/done-of-a-channel-left",
             "takes `done` for a channel that it has left for a fault",
             || {
-                let mut done = false;
+                let mut done = HashSet::new();
                 up(move |passing, wires| {
-                    let is_own = passing.head["channel"]
-                        .as_str()
-                        .is_some_and(|channel| channel.starts_with("conformance F1.4"));
-                    if passing.has("done") && is_own {
-                        if done {
-                            wires.close_client(4012, "not joined");
-                        }
-                        done = true;
+                    if passing.has("done") && !done.insert(passing.head["channel"].to_string()) {
+                        wires.close_client(4012, "not joined");
                     }
                     true
                 })

@@ -107,6 +107,70 @@ pub(super) fn mutants() -> Vec<Mutant> {
         mutant("G1.4/but-for-faults", "closes with 4003", || {
             closes_with(4012, 4003)
         }),
+        mutant(
+            "G1.4/message-that-had-begun",
+            "forgets a header when it turns a link",
+            || {
+                let turns = Arc::new(Mutex::new(0));
+                let seen = turns.clone();
+                down(move |passing, _| {
+                    *seen.lock().unwrap() += usize::from(passing.has("turn"));
+                    true
+                })
+                .up(move |frame, wires| {
+                    let is_frame = frame.payload.starts_with(b"{");
+                    match *turns.lock().unwrap() < 2 || is_frame || frame.opcode.is_control() {
+                        true => wires.send_server(frame),
+                        false => wires.close_client(4012, "no frame"),
+                    }
+                })
+            },
+        ),
+        mutant(
+            "G1.8/joined-no-more",
+            "goes on sending when it has turned a link",
+            || {
+                // It joins the channel itself, in the name of the other end, as soon as that has answered.
+                let channel = Arc::new(Mutex::new(Value::Null));
+                let (joined, mut turns) = (channel.clone(), 0);
+                and_down(
+                    up(move |passing, wires| {
+                        turns += usize::from(passing.has("turn"));
+                        if !passing.has("turn") || turns != 2 {
+                            return true;
+                        }
+                        tell_server(wires, &passing.head);
+                        let (uid, channel) = (&passing.head["uid"], &*channel.lock().unwrap());
+                        let join =
+                            json!({"uid": uid, "channel": channel, "peer": true, "have": {}});
+                        tell_server(wires, &join);
+                        false
+                    }),
+                    move |passing, _| {
+                        let channel = passing.head["channel"].as_str().unwrap_or_default();
+                        if passing.has("have") && channel.starts_with("conformance G1.8") {
+                            // The first: it has members.
+                            let mut joined = joined.lock().unwrap();
+                            if joined.is_null() {
+                                *joined = passing.head["channel"].clone();
+                            }
+                        }
+                        true
+                    },
+                )
+            },
+        ),
+        mutant(
+            "G1.8/joins-anew",
+            "takes what was joined on a link for joined when it is turned",
+            || {
+                let mut turned = false;
+                down(move |passing, _| {
+                    turned |= passing.has("turn");
+                    !turned || !passing.has("have")
+                })
+            },
+        ),
         mutant("G1.5/answers", "takes a turn without an answer", || {
             down(|passing, _| !passing.has("turn"))
         }),

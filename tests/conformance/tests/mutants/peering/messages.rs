@@ -15,6 +15,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
     let mut all = accepting();
     all.extend(sending());
     all.extend(numbers());
+    all.extend(more_origins());
     all.extend(synchronised());
     all
 }
@@ -289,7 +290,7 @@ fn sending() -> Vec<Mutant> {
         mutant(
             "S1.6/never-in-the-history",
             "sends no peer what it does not keep",
-            || handshakes(|handshake, _| handshake["max"] = json!(1 << 20)),
+            || handshakes(|handshake, _| handshake["max"] = json!(1 << 17)),
         ),
     ]
 }
@@ -531,6 +532,77 @@ fn numbers() -> Vec<Mutant> {
                     wires.send_server(frame);
                 })
             },
+        ),
+    ]
+}
+
+fn more_origins() -> Vec<Mutant> {
+    vec![
+        mutant(
+            "S1.2/later-announcement-stays",
+            "keeps the announcement that came last",
+            || {
+                up(|passing, _| {
+                    if passing.has("node") {
+                        passing.head["ts"] = json!(clock());
+                    }
+                    true
+                })
+            },
+        ),
+        mutant(
+            "S1.2/later-announcement-stays",
+            "keeps announcements of different origins",
+            || {
+                // To the server, another has said it.
+                let mut uids = 0;
+                up(move |passing, _| {
+                    if passing.has("node") {
+                        uids += 1;
+                        passing.head["uid"] = json!(format!("adam {uids}"));
+                    }
+                    true
+                })
+            },
+        ),
+        mutant(
+            "S2.2/the-one-that-has-just-come",
+            "always remembers the origin that has just come",
+            || {
+                // As if its message were newer.
+                up(|passing, _| {
+                    let text = passing.text().unwrap_or_default();
+                    if passing.has("node") && text.starts_with("marker") {
+                        passing.head["ts"] = json!(clock());
+                    }
+                    true
+                })
+            },
+        ),
+        mutant(
+            "S2.2/the-one-that-has-just-come",
+            "takes what is older than all that it remembers for seen",
+            || {
+                let mut count = 0;
+                up(move |passing, _| {
+                    count += usize::from(passing.has("node"));
+                    count < 302
+                })
+            },
+        ),
+        mutant(
+            "S2.4/a-quarter-of-the-budget",
+            "remembers as many origins as there are",
+            || {
+                telling(|have| {
+                    have.insert("0123456789abcdef0123456789abcdef".into(), json!(1));
+                })
+            },
+        ),
+        mutant(
+            "S2.4/a-quarter-of-the-budget",
+            "remembers no origin then",
+            || telling(Map::clear),
         ),
     ]
 }

@@ -277,6 +277,57 @@ pub(super) fn mutants() -> Vec<Mutant> {
                 })
             })
         },
+        mutant("O1.4/either-case", "compares auth as a text", || {
+            up(|passing, wires| {
+                let auth = passing.head["auth"].as_str().unwrap_or_default();
+                if auth != auth.to_lowercase() {
+                    wires.close_client(4001, "wrong");
+                }
+                true
+            })
+        }),
+        mutant(
+            "O1.4/leading-zeros",
+            "takes auth only if it has 16 digits",
+            || {
+                up(|passing, wires| {
+                    let auth = passing.head["auth"].as_str().unwrap_or_default();
+                    if passing.is_handshake() && auth.len() < 16 {
+                        wires.close_client(4001, "malformed");
+                    }
+                    true
+                })
+            },
+        ),
+        mutant(
+            "O1.9/no-room-needed",
+            "takes a probe for one link more",
+            || {
+                up(|passing, wires| {
+                    if passing.has("probe") {
+                        wires.close_client(4004, "no room");
+                    }
+                    true
+                })
+            },
+        ),
+        {
+            let known = Arc::new(Mutex::new(HashSet::new()));
+            mutant(
+                "O1.9/no-room-needed",
+                "has no room for a node that comes again",
+                move || {
+                    let known = known.clone();
+                    up(move |passing, wires| {
+                        let uid = passing.head["uid"].to_string();
+                        if passing.is_handshake() && !known.lock().unwrap().insert(uid) {
+                            wires.close_client(4004, "no room");
+                        }
+                        true
+                    })
+                },
+            )
+        },
         mutant(
             "O1.10/reply-and-close",
             "takes a probe for a node that stays",
@@ -367,7 +418,54 @@ pub(super) fn mutants() -> Vec<Mutant> {
             })
         })
     }));
+    for case in ["O1.1/another-form", "O1.1/twice"] {
+        all.push(mutant(case, "takes whatever comes for a nonce", || {
+            Hooks::default().request(|request, _| {
+                *request = request.clone().replace("Mles-Nonce", &random_uid());
+            })
+        }));
+        all.push(mutant(case, "says that the key is wrong", || {
+            closes_with(4011, 4001)
+        }));
+    }
+    for (case, from, to) in [
+        ("O1.11/size-before-nonce", 4000, 4011),
+        ("O1.11/grammar-before-nonce", 4000, 4011),
+        ("O1.11/nonce-before-form", 4011, 4012),
+        ("O1.11/form-before-auth", 4012, 4001),
+        ("O1.11/auth-before-uid", 4001, 4010),
+        ("O1.11/uid-before-clock", 4010, 4011),
+        ("O1.11/auth-before-clock", 4001, 4011),
+        ("O1.11/auth-before-length", 4001, 4011),
+        ("O1.11/length-before-path", 4011, 4010),
+    ] {
+        all.push(mutant(case, "checks in another order", move || {
+            closes_with(from, to)
+        }));
+    }
+    for case in [
+        "O1.2/no-path",
+        "O1.2/path-no-array",
+        "O1.2/path-of-names",
+        "O1.2/no-ts",
+        "O1.2/ts-negative",
+        "O1.2/ts-with-point",
+        "O1.2/no-max",
+        "O1.2/max-as-text",
+        "O1.2/max-too-great",
+        "O1.2/uid-too-short",
+        "O1.2/uid-in-upper-case",
+    ] {
+        all.push(mutant(case, "takes it for a bad header", || {
+            closes_with(4012, 4000)
+        }));
+        all.push(mutant(case, "takes what it understands", || {
+            never_closes_with(4012)
+        }));
+    }
     let unchecked = [
+        "O1.4/malformed",
+        "O1.4/empty",
         "O1.4/missing",
         "O1.4/another-key",
         "O1.4/without-nonces",

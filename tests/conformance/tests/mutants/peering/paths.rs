@@ -97,6 +97,11 @@ pub(super) fn mutants() -> Vec<Mutant> {
             },
         ),
         mutant(
+            "R1.3/by-a-turn",
+            "looks for rings in path frames only",
+            || never_closes_with(4010),
+        ),
+        mutant(
             "R1.4/told-to-lower-ends",
             "tells nobody of its path",
             || down(|passing, _| !is_path(passing)),
@@ -188,6 +193,12 @@ pub(super) fn mutants() -> Vec<Mutant> {
             "does not count its upstream",
             || shortening(63),
         ),
+        mutant("R1.7/turn-with-64", "does not count its upstream", || {
+            shortening(63)
+        }),
+        mutant("R1.7/turn-with-64", "closes with 4012", || {
+            closes_with(4011, 4012)
+        }),
         mutant("R1.7/path-of-65", "takes paths of any length", || {
             shortening(63)
         }),

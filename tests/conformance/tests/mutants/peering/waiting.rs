@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use mles_conformance::wire::Frame;
+use mles_conformance::wire::{Frame, Opcode};
 use serde_json::{Value, json};
 
-use super::{and_down, tell_server, up};
+use super::{and_down, closes_with, tell_server, up};
 use crate::proxy::{Hooks, Wires};
 use crate::{Mutant, is_data, mutant};
 
@@ -195,6 +195,41 @@ pub(super) fn mutants() -> Vec<Mutant> {
             "W1.5/too-much",
             "keeps as much as there is for a client that waits",
             || to_client("carol", |_, _, _| ()),
+        ),
+        mutant(
+            "W1.6/incumbent",
+            "takes no client that waits for an incumbent",
+            || closes_with(4002, 4001),
+        ),
+        mutant(
+            "W1.6/incumbent",
+            "does not ping a client that waits",
+            || {
+                Hooks::default().down(|frame, wires| {
+                    if frame.opcode != Opcode::PING {
+                        wires.send_client(frame);
+                    }
+                })
+            },
+        ),
+        mutant(
+            "W1.6/incumbent",
+            "closes a client that waits when another comes",
+            || {
+                let is_carol = Arc::new(Mutex::new(false));
+                let told = is_carol.clone();
+                Hooks::default()
+                    .up(move |frame, wires| {
+                        *told.lock().unwrap() |= is_header_of(&frame, "carol");
+                        wires.send_server(frame);
+                    })
+                    .down(move |frame, wires| {
+                        match frame.opcode == Opcode::PING && *is_carol.lock().unwrap() {
+                            true => wires.close_client(4005, "another has come"),
+                            false => wires.send_client(frame),
+                        }
+                    })
+            },
         ),
     ]
 }

@@ -4,10 +4,11 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Instant;
 
 use black_box::{
-    Binary, Launch, Message, PEER_KEY as KEY, Pair, Server, Signal, TempDir, fingerprint, header,
-    pairs, peer_url as url, suite, unused_port,
+    Binary, DEADLINE, Launch, Message, PEER_KEY as KEY, Pair, Server, Signal, TempDir, fingerprint,
+    header, pairs, peer_url as url, suite, unused_port,
 };
 
 pairs! {
@@ -491,6 +492,11 @@ fn a_server_stops_with_its_links(pair: &Pair) {
 /// A link that was dialed is closed with the rest when the server stops, and counted.
 fn the_lower_server_stops(pair: &Pair) {
     let (upper, lower) = linked_pair(pair);
+    // The line of the link comes before it is counted.
+    let began = Instant::now();
+    while !health(&lower).contains("links=1 ") {
+        assert!(began.elapsed() < DEADLINE, "{}", health(&lower));
+    }
     let ended = lower.stop();
     assert_eq!(ended.status.code(), Some(0));
     let told = |part: &str| ended.stderr.iter().any(|line| line.contains(part));

@@ -49,7 +49,7 @@ pub fn page(report: &Report) -> String {
              <summary><b>{status}</b> <span class=\"id\">{id}</span> <i>{}</i> {}</summary>\n",
             statuses.join(" "),
             found.clause.level,
-            escape(&found.clause.text),
+            marked(&found.clause.text),
         );
         for verdict in &found.verdicts {
             one(&mut page, report, verdict);
@@ -134,6 +134,18 @@ fn one(page: &mut String, report: &Report, verdict: &Verdict) {
     );
 }
 
+/// A clause's text, in which code stands between backquotes.
+fn marked(text: &str) -> String {
+    let mut marked = String::new();
+    for (number, part) in text.split('`').enumerate() {
+        match number % 2 {
+            0 => marked.push_str(&escape(part)),
+            _ => _ = write!(marked, "<code>{}</code>", escape(part)),
+        }
+    }
+    marked
+}
+
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -146,4 +158,15 @@ fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_implementation_sends_is_no_markup() {
+        assert_eq!(escape("<b>&\""), "&lt;b&gt;&amp;&quot;");
+        assert_eq!(marked("a `<b>` c"), "a <code>&lt;b&gt;</code> c");
+    }
 }

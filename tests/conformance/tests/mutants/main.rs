@@ -352,7 +352,7 @@ fn tried<T: Sync>(
         let began = Instant::now();
         let found = work(right, one);
         if std::env::var_os("TIMES").is_some() {
-            println!("{:6.1} s  {:?}", began.elapsed().as_secs_f32(), case(one));
+            eprintln!("{:6.1} s  {:?}", began.elapsed().as_secs_f32(), case(one));
         }
         found
     };

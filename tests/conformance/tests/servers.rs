@@ -15,14 +15,21 @@ suite!(
     #[ignore = "takes minutes: cases that wait for long timers, and those that disturb"]
     is_right_in_everything,
     is_right_with_a_key_and_peers,
+    is_right_when_it_dials,
 );
 
 /// Runs the judge, and gives its report.
 fn judge(server: &black_box::Server, files: &TempDir, args: &[&str]) -> Value {
+    let url = format!("wss://{}", server.address());
+    let mut all = vec![&*url, "--insecure"];
+    all.extend(args);
+    report(files, &all)
+}
+
+fn report(files: &TempDir, args: &[&str]) -> Value {
     let report = files.path().join("report.json");
     let output = Command::new(env!("CARGO_BIN_EXE_mles-conformance"))
-        .arg(format!("wss://{}", server.address()))
-        .args(["--insecure", "--json"])
+        .arg("--json")
         .arg(&report)
         .args(args)
         .output()
@@ -62,6 +69,14 @@ fn is_right_with_a_key_and_peers(binary: &Binary) {
     let (key, peer_key) = (path("key"), path("peer-key"));
     let args = ["--key-file", &key, "--peer-key-file", &peer_key];
     is_right(&judge(&server, &files, &args));
+}
+
+fn is_right_when_it_dials(binary: &Binary) {
+    let files = TempDir::new();
+    let data = files.path().display();
+    let program = binary.path().display();
+    let command = format!(r#"XDG_DATA_HOME="{data}/$$"; export XDG_DATA_HOME; exec {program}"#);
+    is_right(&report(&files, &["--dialer", &command]));
 }
 
 fn is_right_in_everything(binary: &Binary) {

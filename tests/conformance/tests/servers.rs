@@ -73,9 +73,11 @@ fn is_right_with_a_key_and_peers(binary: &Binary) {
 
 fn is_right_when_it_dials(binary: &Binary) {
     let files = TempDir::new();
-    let data = files.path().display();
-    let program = binary.path().display();
-    let command = format!(r#"XDG_DATA_HOME="{data}/$$"; export XDG_DATA_HOME; exec {program}"#);
+    let command = format!(
+        r#"XDG_DATA_HOME="{}/$$"; export XDG_DATA_HOME; exec {}"#,
+        files.path().display(),
+        binary.path().display()
+    );
     is_right(&report(&files, &["--dialer", &command]));
 }
 

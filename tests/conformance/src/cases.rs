@@ -14,7 +14,7 @@ mod slow;
 mod transport;
 mod unjudged;
 
-pub use unjudged::{NOT_YET, UNJUDGED};
+pub use unjudged::UNJUDGED;
 
 use crate::case::Case;
 

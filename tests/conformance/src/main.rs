@@ -270,10 +270,6 @@ fn list(options: &Options) -> Result<(), String> {
             .filter(|case| case.clause_id() == clause.id)
             .collect();
         let why = mles_conformance::report::why_unjudged(clause.id);
-        let why = match cases::NOT_YET.contains(&clause.id) {
-            true => Some("not yet"),
-            false => why,
-        };
         if of_it.is_empty() && (!only.is_empty() || why.is_none()) {
             continue;
         }

@@ -4,6 +4,8 @@ mod causes;
 mod connections;
 mod ends;
 mod http;
+mod last;
+mod order;
 mod shutdown;
 
 use crate::case::Case;
@@ -13,6 +15,8 @@ pub(super) fn cases() -> Vec<Case> {
         causes::cases(),
         ends::cases(),
         http::cases(),
+        last::cases(),
+        order::cases(),
         connections::cases(),
         shutdown::cases(),
     ]

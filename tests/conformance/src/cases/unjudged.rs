@@ -35,6 +35,3 @@ pub const UNJUDGED: &[(&str, &str)] = &[
         "how much memory a session holds does not show in what the server sends; what bounds it that shows is judged by L3.1 to L3.4",
     ),
 ];
-
-/// Clauses that could be judged from outside, and are not yet: mostly what a server does that dials.
-pub const NOT_YET: &[&str] = &["X1.16", "X1.17"];

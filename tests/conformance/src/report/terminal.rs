@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Report, Status};
+use super::{Found, Report, Status};
 use crate::case::{Stop, Verdict};
 use crate::clause::Level;
 
@@ -45,58 +45,65 @@ fn sign(status: Status) -> &'static str {
 /// # Errors
 /// It cannot be written.
 pub fn write(report: &Report, style: Style, out: &mut impl Write) -> io::Result<()> {
-    let mut section = "";
-    for found in report.clauses() {
-        if found.clause.section != section {
-            section = found.clause.section;
-            writeln!(out, "\n{section}")?;
+    let clauses = report.clauses();
+    for section in clauses.chunk_by(|one, next| one.clause.section == next.clause.section) {
+        writeln!(out, "\n{}", section[0].clause.section)?;
+        let is_skipped = |found: &Found<'_>| found.status == Some(Status::Skip);
+        if section.iter().all(is_skipped) && !style.verbose {
+            let sign = style.paint(Status::Skip, sign(Status::Skip));
+            writeln!(out, "  {sign} not tried")?;
+            continue;
         }
-        let passed = found
-            .verdicts
-            .iter()
-            .filter(|verdict| verdict.result.is_ok())
-            .count();
-        let Some(status) = found.status else { continue };
-        let sign = style.paint(status, sign(status));
-        let id = found.clause.id;
-        let level = found.clause.level;
-        // One line for a clause whose cases have all passed, or none was tried.
-        let all_alike = found
-            .verdicts
-            .iter()
-            .all(|verdict| Status::of(&verdict.result) == status);
-        let count = found.verdicts.len();
-        match (status, count) {
-            (Status::Pass, 1) => {
-                let title = &found.verdicts[0].case.title;
-                writeln!(out, "  {sign} {id:<6} {level:<6} {title}")?;
-            }
-            (Status::Pass, _) if all_alike => {
-                writeln!(out, "  {sign} {id:<6} {level:<6} {count} cases")?;
-            }
-            _ => {
-                writeln!(
-                    out,
-                    "  {sign} {id:<6} {level:<6} {passed} of {count} passed"
-                )?;
-                for verdict in &found.verdicts {
-                    if verdict.result.is_err() {
-                        write_verdict(report, verdict, style, out)?;
-                    }
-                }
-            }
-        }
-        if style.verbose {
-            for verdict in found
-                .verdicts
-                .iter()
-                .filter(|verdict| verdict.result.is_ok())
-            {
-                write_verdict(report, verdict, style, out)?;
-            }
+        for found in section {
+            write_found(report, found, style, out)?;
         }
     }
     write_summary(report, style, out)
+}
+
+/// One line for a clause, and what there is to be told of its cases.
+fn write_found(
+    report: &Report,
+    found: &Found<'_>,
+    style: Style,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let Some(status) = found.status else {
+        return Ok(());
+    };
+    let of = |wanted: Status| {
+        let verdicts = found.verdicts.iter();
+        verdicts
+            .filter(|verdict| Status::of(&verdict.result) == wanted)
+            .count()
+    };
+    let count = found.verdicts.len();
+    let tried = count - of(Status::Skip);
+    let mut told = match (status, tried) {
+        (Status::Skip, _) => "not tried".to_owned(),
+        (Status::Pass, 1) if count == 1 => found.verdicts[0].case.title.clone(),
+        (Status::Pass, 1) => "1 case".to_owned(),
+        (Status::Pass, _) => format!("{tried} cases"),
+        (Status::Fail | Status::Inconclusive, _) => {
+            format!("{} of {tried} passed", of(Status::Pass))
+        }
+    };
+    if tried > 0 && tried < count {
+        told.push_str(&format!(", {} not tried", count - tried));
+    }
+    let sign = style.paint(status, sign(status));
+    let (id, level) = (found.clause.id, found.clause.level);
+    writeln!(out, "  {sign} {id:<6} {level:<6} {told}")?;
+    for verdict in &found.verdicts {
+        let is_told = match Status::of(&verdict.result) {
+            Status::Fail | Status::Inconclusive => true,
+            Status::Pass | Status::Skip => style.verbose,
+        };
+        if is_told {
+            write_verdict(report, verdict, style, out)?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes one verdict with what led to it.
@@ -162,10 +169,45 @@ fn write_summary(report: &Report, style: Style, out: &mut impl Write) -> io::Res
         "{} cases about {clauses} clauses in {seconds:.1} s: {}",
         count, report.subject
     )?;
+    write_left_out(report, style, out)?;
+    write_wrong(report, style, out)?;
     let verdict = match report.exit_code() {
         0 => style.paint(Status::Pass, "every MUST that was tried is kept"),
         1 => style.paint(Status::Fail, "not conforming: a MUST is not kept"),
         _ => style.paint(Status::Inconclusive, "of some MUSTs it cannot be said"),
     };
     writeln!(out, "{verdict}")
+}
+
+/// What was not tried, and why.
+fn write_left_out(report: &Report, style: Style, out: &mut impl Write) -> io::Result<()> {
+    let mut reasons: Vec<(&str, usize)> = Vec::new();
+    for verdict in &report.verdicts {
+        let Err(Stop::Skip(why)) = &verdict.result else {
+            continue;
+        };
+        match reasons.iter_mut().find(|(reason, _)| reason == why) {
+            Some((_, count)) => *count += 1,
+            None => reasons.push((why, 1)),
+        }
+    }
+    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    for (why, count) in reasons {
+        let told = format!("not tried: {count:>3}: {why}");
+        writeln!(out, "{}", style.paint(Status::Skip, &told))?;
+    }
+    Ok(())
+}
+
+/// The names of what has not passed, once more: they stand far above.
+fn write_wrong(report: &Report, style: Style, out: &mut impl Write) -> io::Result<()> {
+    for status in [Status::Inconclusive, Status::Fail] {
+        let verdicts = report.verdicts.iter();
+        for verdict in verdicts.filter(|verdict| Status::of(&verdict.result) == status) {
+            let level = verdict.case.clause().level;
+            let told = format!("{} {} ({level})", sign(status), verdict.case.name);
+            writeln!(out, "{}", style.paint(status, &told))?;
+        }
+    }
+    Ok(())
 }

@@ -14,7 +14,15 @@ use crate::whose::{closes_with, down_to, down_to_first};
 use crate::{Mutant, is_close, is_data, mutant, set_wrong};
 
 pub(super) fn mutants() -> Vec<Mutant> {
-    let all = [causes(), ends(), http(), connections(), shutdown()];
+    let all = [
+        causes(),
+        ends(),
+        http(),
+        last(),
+        order(),
+        connections(),
+        shutdown(),
+    ];
     all.into_iter().flatten().collect()
 }
 
@@ -325,6 +333,47 @@ fn http() -> Vec<Mutant> {
         }),
     ]);
     all
+}
+
+fn last() -> Vec<Mutant> {
+    vec![
+        mutant("X1.16", "closes over what it has not read", || {
+            Hooks::default().server_ended(|wires| wires.reset_client())
+        }),
+        mutant("X1.16/plain-http", "does not read a body", Hooks::default).entered(|| Entry {
+            first: Some(|mut tcp| {
+                // TLS is not what this is about.
+                let mut first = [0];
+                if matches!(tcp.peek(&mut first), Ok(1)) && first[0] == 0x16 {
+                    return false;
+                }
+                let response = Response::refusal(400, "this port speaks TLS");
+                let _ = tcp.write_all(&response.encode());
+                true
+            }),
+            ..Entry::default()
+        }),
+    ]
+}
+
+fn order() -> Vec<Mutant> {
+    let orders = [
+        ("X1.17/head-before-method", 405),
+        ("X1.17/head-before-path", 404),
+        ("X1.17/head-before-version", 426),
+        ("X1.17/method-before-path", 404),
+        ("X1.17/method-before-version", 426),
+        ("X1.17/version-before-key", 400),
+        ("X1.17/version-before-token", 400),
+        ("X1.17/room-last", 503),
+    ];
+    orders
+        .map(|(case, status)| {
+            mutant(case, "has the other order", move || {
+                refuses(move |_| Response::refusal(status, "that is refused"))
+            })
+        })
+        .into()
 }
 
 fn connections() -> Vec<Mutant> {

@@ -122,6 +122,8 @@ pub(crate) struct Wires {
     server: Side,
     /// The client has been told goodbye by the proxy itself.
     closing: bool,
+    /// The client's connection is to be reset.
+    resets: bool,
 }
 
 impl Wires {
@@ -181,6 +183,11 @@ impl Wires {
     pub(crate) fn cut_server(&mut self) {
         let _ = self.server.tcp.shutdown(Shutdown::Both);
         self.server.is_over = true;
+    }
+
+    /// The client gets what there is for it, and then a reset.
+    pub(crate) fn reset_client(&mut self) {
+        self.resets = true;
     }
 
     /// The client's connection is gone without a word.
@@ -445,6 +452,7 @@ fn serve(
         client: Side::new(client, client_tls)?,
         server: Side::new(server, None)?,
         closing: false,
+        resets: false,
     };
     let mut stage = if as_it_is { Stage::Raw } else { Stage::Head };
     let (mut request, mut response) = (Vec::new(), Vec::new());
@@ -552,16 +560,39 @@ fn serve(
         }
         wires.client.flush();
         wires.server.flush();
+        if wires.resets && !wires.client.wants_write() {
+            SockRef::from(&wires.client.tcp).set_linger(Some(Duration::ZERO))?;
+            return Ok(());
+        }
         let over = |side: &Side| side.has_ended && (side.is_over || !side.wants_write());
         if stopped.load(Ordering::Relaxed)
             || (over(&wires.client) && over(&wires.server))
             || (wires.client.is_over && wires.client.has_ended)
-            || (wires.client.is_over && wires.server.has_ended && server_end_told)
         {
             return Ok(());
         }
+        if wires.client.is_over && wires.server.has_ended && server_end_told {
+            return read_on(&wires.client.tcp, stopped);
+        }
         wait(&wires, hooks.tick.is_some(), hooks.is_greedy)?;
     }
+}
+
+/// Reads on for a while, as a server does that has sent its last.
+fn read_on(mut client: &TcpStream, stopped: &AtomicBool) -> io::Result<()> {
+    let until = Instant::now() + Duration::from_secs(2);
+    let mut rest = [0; 1 << 12];
+    client.set_nonblocking(false)?;
+    client.set_read_timeout(Some(Duration::from_millis(100)))?;
+    while Instant::now() < until && !stopped.load(Ordering::Relaxed) {
+        match client.read(&mut rest) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// How much the proxy's sockets hold between server and client.

@@ -47,6 +47,7 @@ const SETTINGS: &[(&str, &[&str])] = &[
     ),
     ("X1.10", &["max-sessions=6"]),
     ("X1.12", &["filelimit=8"]),
+    ("X1.17/room-last", &["max-sessions=6"]),
 ];
 
 /// The settings of the server that a case needs, if it needs one of its own.

@@ -7,7 +7,7 @@ use crate::bench::{Bench, lasted};
 use crate::case::{Case, Company, Judged, Stop, case};
 use crate::connection::Connection;
 use crate::transcript::shown;
-use crate::wire::{End, hello};
+use crate::wire::{End, Response, hello};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -59,15 +59,42 @@ pub(super) fn cases() -> Vec<Case> {
             "X1.14/neither",
             "what is neither TLS nor HTTP ends the connection, and has no other effect",
             neither,
-        )
-,
+        ),
     ]
 }
 
 /// How many connections there may be for a case to fill the server with them.
-const MOST: usize = 300;
+pub(super) const MOST: usize = 300;
 
 fn as_many_as_it_takes(bench: &mut Bench) -> Judged {
+    let (_sessions, mut connection, response) = one_too_many(bench)?;
+    is_answered(&mut connection, &response, 503, bench.patience())?;
+    let again = response.field("Retry-After").unwrap_or("none");
+    match again.trim().parse::<u64>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Stop::fail(
+            "503 with Retry-After in seconds",
+            format!("Retry-After: {again}"),
+        )),
+    }
+}
+
+/// So many sessions that the server takes no more.
+///
+/// # Errors
+/// It cannot be brought so far.
+pub(super) fn full(bench: &Bench) -> Judged<Vec<Connection>> {
+    let (sessions, _, response) = one_too_many(bench).map_err(Stop::on_the_way)?;
+    match response.status {
+        503 => Ok(sessions),
+        other => Err(Stop::Inconclusive(format!(
+            "a session too many is refused with {other}"
+        ))),
+    }
+}
+
+/// So many sessions that an upgrade is refused, and its connection and answer.
+fn one_too_many(bench: &Bench) -> Judged<(Vec<Connection>, Connection, Response)> {
     let Some(most) = bench.limits().max_sessions else {
         return Err(Stop::Skip(
             "how many sessions the server takes was not given (--set max-sessions=…)".into(),
@@ -103,15 +130,7 @@ fn as_many_as_it_takes(bench: &mut Bench) -> Judged {
             let why = format!("no session: {} {}", response.status, response.text());
             return Err(Stop::Inconclusive(why));
         }
-        is_answered(&mut connection, &response, 503, bench.patience())?;
-        let again = response.field("Retry-After").unwrap_or("none");
-        return match again.trim().parse::<u64>() {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Stop::fail(
-                "503 with Retry-After in seconds",
-                format!("Retry-After: {again}"),
-            )),
-        };
+        return Ok((sessions, connection, response));
     }
 }
 

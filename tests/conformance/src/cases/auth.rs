@@ -9,6 +9,7 @@ use super::header::{
 };
 use crate::bench::{Bench, random_digits};
 use crate::case::{Case, Judged, Stop, case};
+use crate::link::Heard;
 use crate::session::Message;
 use crate::target::hash;
 use crate::wire::Frame;
@@ -132,6 +133,11 @@ pub(super) fn cases() -> Vec<Case> {
             "A3.1/not-sent",
             "what reaches the other members, live or in a replay, has no auth in it",
             not_sent,
+        ),
+        case(
+            "A3.1/not-sent-to-servers",
+            "what goes to another server, at once or when it joins the channel, has no auth in it",
+            not_sent_to_servers,
         ),
         case(
             "A3.2/close-reason",
@@ -344,6 +350,36 @@ fn not_sent(bench: &mut Bench) -> Judged {
     match with_digits(&replay, &digits) {
         None => Ok(()),
         Some(message) => Err(Stop::fail(expected, format!("dave is replayed {message}"))),
+    }
+}
+
+fn not_sent_to_servers(bench: &mut Bench) -> Judged {
+    let (mut link, _alice) = bench.link_and_alice()?;
+    link.hears_announcements = true;
+    let hash = bench.target().hash("carol", &bench.channel);
+    let header = header("carol", &bench.channel, Some(&digits(hash)));
+    let mut carol = bench.open("carol")?;
+    carol.say(&header)?;
+    let marker = bench.marker();
+    carol.say(&marker)?;
+    let (live, _) = link.until_text(&marker).map_err(Stop::on_the_way)?;
+    let mut other = bench.link("other")?;
+    other.hears_announcements = true;
+    let (_, later) = other.join(&bench.channel)?;
+    // Leading zeros may have been left out.
+    let digits = format!("{hash:x}");
+    let has_digits = |heard: &&Heard| {
+        let payload = heard.payload.iter();
+        let payload = payload.map(|message| String::from_utf8_lossy(&message.payload).into_owned());
+        let mut texts = payload.chain([heard.text.clone()]);
+        texts.any(|text| text.to_lowercase().contains(&digits))
+    };
+    match live.iter().chain(&later).find(has_digits) {
+        None => Ok(()),
+        Some(heard) => Err(Stop::fail(
+            "carol's auth goes to no server",
+            heard.to_string(),
+        )),
     }
 }
 

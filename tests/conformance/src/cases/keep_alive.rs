@@ -4,7 +4,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::bench::{Bench, lasted};
-use crate::case::{Case, Judged, Stop, case};
+use crate::case::{Case, Company, Judged, Stop, case};
+use crate::cases::slow::stall::{Stall, giant};
 use crate::session::{Event, Session};
 use crate::wire::Frame;
 use crate::{Limits, Message};
@@ -60,6 +61,14 @@ pub(super) fn cases() -> Vec<Case> {
         )
         .connections(1)
         .lasts(|limits| interval(limits) * 4 + limits.header_timeout),
+        case(
+            "K1.4/lagging",
+            "a member that reads nothing, so that it is lagging, is closed after the same silence as any other",
+            lagging,
+        )
+        .connections(3)
+        .company(Company::Alone)
+        .lasts(|limits| interval(limits) * 4 + ANSWER),
         case(
             "K1.5/signs-of-life",
             "a member from which a message, part of a frame, a ping or a pong has come is not pinged as if nothing had come",
@@ -260,6 +269,42 @@ fn closed_from_the_join(bench: &mut Bench) -> Judged {
         false => Err(Stop::fail(
             format!("alice is closed {:.1} s after her join", time.as_secs_f32()),
             format!("after {:.1} s", took.as_secs_f32()),
+        )),
+    }
+}
+
+/// How long a server waits for the answer to its close frame (X1.7).
+const ANSWER: Duration = Duration::from_secs(5);
+
+fn lagging(bench: &mut Bench) -> Judged {
+    let outbox = bench.limits().outbox;
+    let giant = giant(bench)?;
+    if outbox + 1000 > bench.limits().max_message {
+        return Err(Stop::Skip("no message is longer than what may wait".into()));
+    }
+    let mut stall = Stall::open(bench)?;
+    let silent = Instant::now();
+    for length in [giant, outbox + 1000] {
+        stall.tell(length).map_err(Stop::on_the_way)?;
+    }
+    let time = bench.limits().ping_interval * 4 + ANSWER;
+    let latest = time * 5 / 4 + bench.patience();
+    while silent.elapsed() < latest {
+        // The others live on.
+        stall.tell(100).map_err(Stop::on_the_way)?;
+        thread::sleep(Duration::from_millis(500));
+    }
+    let drained = stall.read(bench)?;
+    let code = drained.close.as_ref().and_then(|close| close.code);
+    // A close frame can only have come if sockets took all that was ahead of it.
+    match code == Some(4005) || drained.end.is_some() {
+        true => Ok(()),
+        false => Err(Stop::fail(
+            format!(
+                "alice's connection has ended after {:.1} s",
+                time.as_secs_f32()
+            ),
+            format!("when she reads again she receives {drained}"),
         )),
     }
 }

@@ -7,6 +7,7 @@ use mles_conformance::wire::Frame;
 use serde_json::{Value, json};
 
 use crate::header::{First, closes_with, header, joins_first, refuses};
+use crate::peering::and_down;
 use crate::proxy::Hooks;
 use crate::{KEY, Mutant, is_close, is_data, mutant};
 
@@ -208,6 +209,25 @@ fn secrets() -> Vec<Mutant> {
         mutant("A3.1/not-sent", "stores headers as they came", {
             let known = Arc::new(Mutex::new(String::new()));
             move || tells("dave", known.clone())
+        }),
+        mutant("A3.1/not-sent-to-servers", "tells headers as they came", {
+            let known = Arc::new(Mutex::new(String::new()));
+            move || {
+                let (known, told) = (known.clone(), known.clone());
+                let hooks = header(move |first| {
+                    if names(first).0 == "carol" {
+                        *known.lock().unwrap() = first.value().to_string();
+                    }
+                    None
+                });
+                and_down(hooks, move |passing, _| {
+                    if passing.text().is_some_and(|text| text.contains("carol")) {
+                        let header = told.lock().unwrap();
+                        passing.payload = Some(Frame::text(header.as_str()));
+                    }
+                    true
+                })
+            }
         }),
         mutant("A3.2/close-reason", "repeats auth in the reason", || {
             let sent = Arc::new(Mutex::new(String::new()));

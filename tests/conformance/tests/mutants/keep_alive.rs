@@ -130,6 +130,17 @@ pub(super) fn mutants() -> Vec<Mutant> {
                 })
             },
         ),
+        mutant("K1.4/lagging", "waits for who does not read", || {
+            let mut latest = Instant::now();
+            // For alice, who comes first, there are signs of life.
+            Hooks::default().tick(move |wires| {
+                let is_due = latest.elapsed() > Duration::from_secs(1);
+                if wires.number == 0 && wires.upgraded.is_some() && is_due {
+                    wires.send_server(Frame::pong(""));
+                    latest = Instant::now();
+                }
+            })
+        }),
         mutant(
             "K1.4/closed-from-the-join",
             "counts the silence from the upgrade",

@@ -266,11 +266,13 @@ def answer(status, sentence, more="", body=True):                               
             f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(sentence) + 1}\r\n"
             "Connection: close\r\n\r\n" + (sentence + "\n") * body)
 
+TOKEN = r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)"                        # no pattern here takes more than linear time
+
 def upgrade(head, full):                                        # (the 101, True) or (a refusal, False); X1.2
     line, *lines = head.decode("latin-1").split("\r\n")
-    request = re.fullmatch(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+) \S+ HTTP/(\d\.\d)", line)                 # T2.5: any path
-    fields = [re.fullmatch(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0\r\n]*?)[ \t]*", l) for l in lines]
-    def values(name): return [f[2] for f in fields if f[1].lower() == name]
+    request = re.fullmatch(TOKEN + r" \S+ HTTP/(\d\.\d)", line)                                      # T2.5: any path
+    fields = [re.fullmatch(TOKEN + r":([^\0\r\n]*)", line) for line in lines]
+    def values(name): return [f[2].strip(" \t") for f in fields if f[1].lower() == name]
     def tokens(name): return [t.strip(" \t") for v in values(name) for t in v.split(",")]
     def has(name, token): return token in [t.lower() for t in tokens(name)]
     if not request or not all(fields):                                              # in the order of X1.17

@@ -228,7 +228,7 @@ class Wire:
             self.end_output()
             await self.drain()
     async def drain(self):                                      # what comes is not even decrypted
-        while await self.call(socket.socket.recv, self.sock, 64 * KIB): pass
+        while await self.call(socket.socket.recv, self.sock, 64 * KIB): await asyncio.sleep(0)       # L2.2
     def end_output(self):                                       # X1.16: lest a reset overtakes what was sent last
         for end in getattr(self.sock, "unwrap", lambda: None), lambda: self.sock.shutdown(socket.SHUT_WR):
             try: end()
@@ -481,6 +481,7 @@ class Session:
             if fin and not control:                                                 # M1.5
                 if not self.code: await self.on_frame(kind == 1, bytes(message))
                 kind, message = None, bytearray()
+            await asyncio.sleep(0)                              # L2.2, also if what comes is many small frames
     def on_control(self, opcode, payload):                                          # M2.1: never distributed
         if opcode == 9:
             self.pong = payload                                                     # M2.2, M2.4: the latest
@@ -564,6 +565,7 @@ class Server:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 tasks.add(task := loop.create_task(self.connection(sock)))
                 task.add_done_callback(tasks.discard)
+                await asyncio.sleep(0)                                              # L2.2
         async def expire():
             while True: await asyncio.sleep(600); self.store.expire()               # L1.3: within an hour
         background = [loop.create_task(accept()), loop.create_task(expire())]

@@ -97,8 +97,10 @@ def canonical(uid, channel):                                    # J3.1, J3.2: js
 # ---- History (section 7, L1.3) --------------------------------------------------------------------------------------
 
 class Entry:
-    def __init__(self, channel, uid, is_text, payload):
-        self.channel, self.uid, self.is_text, self.payload = channel, uid, is_text, payload
+    __slots__ = "channel", "uid", "announces", "frame", "cost", "ts", "stored", "replays"
+    def __init__(self, channel, uid, is_text, payload):         # of the payload the frame is kept, not two copies
+        self.channel, self.uid = channel, uid
+        self.announces = is_text and payload == canonical(uid, channel.name)        # J3.8, J3.9
         self.frame = Frame(Opcode.TEXT if is_text else Opcode.BINARY, payload).serialize(mask=False)  # M1.6
         self.cost = len(payload) + len(uid.encode()) + 64                           # M3.5
         now = channel.store.now()
@@ -124,7 +126,7 @@ class Channel:
     def put(self, entry):                                                           # M3.10, in its order
         store = self.store
         if entry.cost > store.channel_bytes or entry.cost + self.cost > store.total_bytes: return    # M3.8
-        if entry.is_text and entry.payload == canonical(entry.uid, self.name):      # J3.8, J3.9
+        if entry.announces:
             if entry.uid in self.announcements: self.remove(self.announcements[entry.uid])           # J3.6
             self.announcements[entry.uid] = entry
         else: self.messages.append(entry)

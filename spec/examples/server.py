@@ -146,12 +146,13 @@ class Store:
         self.accepting, self.next = False, deque()              # newcomers whose incumbents have left (J1.6)
     def accept(self, session, is_text, payload, joins=False):                       # M1; an entry gets its place here
         self.accepting, channel = True, session.channel
-        entry = Entry(channel, session.uid, is_text, payload)
-        for member in list(channel.members.values()):
-            if member is not session: member.deliver(entry.frame)                   # M1.1, M1.2, M1.3, M1.8, J3.3, J3.4
-        channel.put(entry)                                                          # M1.4, J3.5
-        self.bound(session if joins else None)
-        self.accepting = False
+        try:
+            entry = Entry(channel, session.uid, is_text, payload)
+            for member in list(channel.members.values()):
+                if member is not session: member.deliver(entry.frame)               # M1.1, M1.2, M1.3, M1.8, J3.3, J3.4
+            channel.put(entry)                                                      # M1.4, J3.5
+            self.bound(session if joins else None)
+        finally: self.accepting = False
         self.admit()
     def bound(self, spared=None):                                                   # M3.7, L3.9
         while self.used > self.total_bytes:

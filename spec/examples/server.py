@@ -210,17 +210,17 @@ class Wire:
         self.sock, self.fd, self.loop, self.waiter = sock, sock.fileno(), asyncio.get_running_loop(), None
     def wake(self):
         if self.waiter and not self.waiter.done(): self.waiter.set_result(None)
-    async def wait(self, write=False, idle=False):              # until the socket is ready, or wake()
+    async def wait(self, idle=False):                           # until there is something to read, or wake()
         self.waiter = self.loop.create_future()
-        if not idle: (self.loop.add_writer if write else self.loop.add_reader)(self.fd, self.wake)
+        if not idle: self.loop.add_reader(self.fd, self.wake)
         try: await self.waiter
         finally:
-            if self.sock.fileno() >= 0: (self.loop.remove_writer if write else self.loop.remove_reader)(self.fd)
+            if self.sock.fileno() >= 0: self.loop.remove_reader(self.fd)
     async def call(self, function, *args):
         while True:
             try: return function(*args)
             except (ssl.SSLWantReadError, BlockingIOError): await self.wait()
-            except ssl.SSLWantWriteError: await self.wait(write=True)
+            except ssl.SSLWantWriteError: await asyncio.sleep(0.05)                 # rare; only flush has a writer
     async def start_tls(self, context):
         self.sock = context.wrap_socket(self.sock, server_side=True, do_handshake_on_connect=False)
         await self.call(self.sock.do_handshake)

@@ -338,8 +338,8 @@ class Session:
                 self.current = memoryview(self.next_frame() or b"")
                 if not self.current:
                     self.wire.loop.remove_writer(self.wire.fd)
-                    if self.close_sent and self.close_received: self.drop()         # X1.7
-                    elif self.close_sent and self.deaf: self.wire.end_output()      # X1.16
+                    if self.close_sent and (self.close_received or self.deaf):      # X1.7, X1.16: run() drains
+                        self.wire.end_output()
                     return
             try: self.current = self.current[self.wire.sock.send(self.current[:64 * KIB]):]
             except (ssl.SSLWantWriteError, ssl.SSLWantReadError): break
@@ -516,7 +516,7 @@ class Session:
         try:
             self.flush()
             await self.receive()
-            await self.wire.drain()                             # until drop(), or the end
+            await self.wire.drain()                             # until drop(), or the end: X1.16
         except (EOFError, OSError): pass
         finally: self.drop()
 

@@ -218,6 +218,7 @@ class Wire:
             if self.sock.fileno() >= 0: self.loop.remove_reader(self.fd)
     async def call(self, function, *args):
         while True:
+            if self.sock.fileno() < 0: raise EOFError           # dropped meanwhile
             try: return function(*args)
             except (ssl.SSLWantReadError, BlockingIOError): await self.wait()
             except ssl.SSLWantWriteError: await asyncio.sleep(0.05)                 # rare; only flush has a writer
@@ -525,14 +526,16 @@ class Session:
 class Server:
     def __init__(self, options, key):
         self.options, self.key, self.sessions, self.newcomers, self.leaving = options, key, set(), {}, False
+        self.others = {}                                        # wires without a session, oldest first
         self.store = Store(options.limit, options.history_channel_bytes, options.history_bytes)
         self.tls = tls_context(options.cert, options.key)
-    async def connection(self, sock):
-        wire, head = Wire(sock), bytearray()
+    async def connection(self, wire):
+        sock, head = wire.sock, bytearray()
         async def more():
             head.extend(data := await wire.call(wire.sock.recv, 4000))
             if not data: raise EOFError
         try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             async with asyncio.timeout(self.options.handshake_timeout):             # X1.13
                 if await wire.call(sock.recv, 1, socket.MSG_PEEK) == b"\x16": await wire.start_tls(self.tls)
                 else:                                                               # X1.14: not TLS
@@ -549,9 +552,12 @@ class Server:
             if not good: return await wire.refuse(response)
             session = Session(self, wire, head[end + 4:], response)
             self.sessions.add(session)
+            self.others.pop(wire, None)
             await session.run()
         except (OSError, TimeoutError, EOFError): pass                              # X1.14, X1.15
-        finally: wire.drop()
+        finally:
+            self.others.pop(wire, None)
+            wire.drop()
     async def serve(self):
         loop, stop, tasks = asyncio.get_running_loop(), asyncio.Event(), set()
         for name in signal.SIGTERM, signal.SIGINT: loop.add_signal_handler(name, stop.set)
@@ -564,9 +570,12 @@ class Server:
         async def accept():
             while True:
                 try: sock, _ = await loop.sock_accept(listener)
-                except OSError: await asyncio.sleep(0.1); continue
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                tasks.add(task := loop.create_task(self.connection(sock)))
+                except OSError: await asyncio.sleep(0.1); continue                  # such as: out of descriptors
+                if len(self.others) >= self.options.filelimit:                      # X1.12
+                    self.others.pop(oldest := next(iter(self.others)))
+                    oldest.drop()
+                self.others[wire := Wire(sock)] = None
+                tasks.add(task := loop.create_task(self.connection(wire)))
                 task.add_done_callback(tasks.discard)
                 await asyncio.sleep(0)                                              # L2.2
         async def expire():
@@ -598,6 +607,7 @@ def main():
             ("outbox", MIB, sizes, 4 * KIB, 1024**3), ("replay-timeout", 60, times, 0.01, 3600),
             ("handshake-timeout", 10, times, 0.01, 3600), ("header-timeout", 10, times, 0.01, 3600),
             ("ping-interval", 24, times, 0.01, 3600), ("probe-timeout", 5, times, 0.01, 3600),
+            ("filelimit", 256, count, 1, 10**6),
             ("max-sessions", resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 8 // 10, count, 1, 10**7)):
         parser.add_argument("--" + name, default=default, type=number(units, least, most))
     options = parser.parse_args()

@@ -143,7 +143,8 @@ class Store:
         self.limit, self.channel_bytes, self.total_bytes, self.now = limit, channel_bytes, total_bytes, now
         self.channels, self.used = {}, 0
         self.replaying = {}                                     # sessions, in the order of their joins
-        self.accepting, self.next = False, deque()              # newcomers whose incumbents have left (J1.6)
+        self.accepting = self.admitting = False
+        self.next = deque()                                     # newcomers whose incumbents have left (J1.6)
     def accept(self, session, is_text, payload, joins=False):                       # M1; an entry gets its place here
         self.accepting, channel = True, session.channel
         try:
@@ -165,7 +166,11 @@ class Store:
             elif slow and slow is not spared: slow.lag()                            # J3.5
             else: break
     def admit(self):                                            # behind what is being accepted, before more is: J1.6
-        while self.next and not self.accepting: self.next.popleft().join()
+        if self.accepting or self.admitting: return             # who joins is accepted: not one inside the other
+        self.admitting = True
+        try:
+            while self.next: self.next.popleft().join()
+        finally: self.admitting = False
     def join(self, session):                                                        # J2, J3
         name = session.channel_name
         if name not in self.channels:

@@ -7,14 +7,13 @@ ServerProtocol is used, is said in README.md; the options are those of section 1
 What does not conform, or is not done:
 - T1.3 rests on `SSLContext._msg_callback`, which Python does not document: its ssl module has no other way.
 - H2.2 and L3.8 count what is in buffers; Python's copies of it for the length of a call come on top.
-- M3.7 looks through all channels for the quietest: simple, and slow with very many of them.
 - Of what a server may do, it does not limit sources (X1.12), nor what sessions hold together (M4.6, L3.10). It takes
   no peers.
 
 This Source Code Form is subject to the terms of the Mozilla Public License, v. 2.0. If a copy of the MPL was not
 distributed with this file, You can obtain one at https://mozilla.org/MPL/2.0/.
 """
-import argparse, asyncio, hmac, json, re, resource, signal, socket, ssl, struct, time
+import argparse, asyncio, heapq, hmac, json, re, resource, signal, socket, ssl, struct, time
 from collections import deque
 from email.utils import formatdate
 from http import HTTPStatus
@@ -142,6 +141,7 @@ class Store:
     def __init__(self, limit=200, channel_bytes=8 * MIB, total_bytes=64 * MIB, now=lambda: time.time_ns() // 1000):
         self.limit, self.channel_bytes, self.total_bytes, self.now = limit, channel_bytes, total_bytes, now
         self.channels, self.used = {}, 0
+        self.quiet = []                                         # heap: each channel, by a ts that may be out of date
         self.replaying = {}                                     # sessions, in the order of their joins
         self.accepting = self.admitting = False
         self.next = deque()                                     # newcomers whose incumbents have left (J1.6)
@@ -156,15 +156,26 @@ class Store:
         finally: self.accepting = False
         self.admit()
     def bound(self, spared=None):                                                   # M3.7, L3.9
+        aside = []
         while self.used > self.total_bytes:
-            losers = [c for c in self.channels.values() if c.oldest() and not c.ghosts]
-            slow = next((s for s in self.replaying if any(not e.stored for e in s.replay)), None)
-            if losers:
-                quietest = min(losers, key=lambda c: c.ts)
+            if quietest := self.quietest(aside):
                 quietest.remove(quietest.oldest())
                 self.forget_if_empty(quietest)
-            elif slow and slow is not spared: slow.lag()                            # J3.5
-            else: break
+                continue
+            slow = next((s for s in self.replaying if any(not e.stored for e in s.replay)), None)
+            if not slow or slow is spared: break                                    # J3.5
+            slow.lag()
+            while aside: self.push_quiet(aside.pop())           # some are not held any more
+        while aside: self.push_quiet(aside.pop())
+    def push_quiet(self, channel): heapq.heappush(self.quiet, (channel.ts, id(channel), channel))
+    def quietest(self, aside):                                  # of those that can lose an entry; others go aside
+        while self.quiet:
+            ts, _, channel = self.quiet[0]
+            known = self.channels.get(channel.name) is channel
+            if known and ts == channel.ts and channel.oldest() and not channel.ghosts: return channel
+            heapq.heappop(self.quiet)
+            if known and ts < channel.ts: self.push_quiet(channel)
+            elif known: aside.append(channel)
     def admit(self):                                            # behind what is being accepted, before more is: J1.6
         if self.accepting or self.admitting: return             # who joins is accepted: not one inside the other
         self.admitting = True
@@ -176,6 +187,10 @@ class Store:
         if name not in self.channels:
             self.channels[name] = Channel(self, name)
             self.used += self.channels[name].cost
+            if len(self.quiet) > 2 * len(self.channels) + 64:   # mostly forgotten ones
+                self.quiet = [(c.ts, id(c), c) for c in self.channels.values() if c.name != name]
+                heapq.heapify(self.quiet)
+            self.push_quiet(self.channels[name])
         channel = session.channel = self.channels[name]
         channel.members[session.uid] = session
         session.replay = deque(channel.entries())                                   # J2.1, J2.4, J2.5

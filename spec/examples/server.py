@@ -6,7 +6,8 @@ ServerProtocol is used, is said in README.md; the options are those of section 1
 
 What does not conform, or is not done:
 - T1.3 rests on `SSLContext._msg_callback`, which Python does not document: its ssl module has no other way.
-- H2.2 and L3.8 count what is in buffers; Python's copies of it for the length of a call come on top.
+- H2.2, L3.8 and M3.5 count bytes of the protocol. Python's objects come on top, which is much for very small frames, and
+  its copies for the length of a call.
 - Of what a server may do, it does not limit sources (X1.12), nor what sessions hold together (M4.6, L3.10). It takes
   no peers.
 

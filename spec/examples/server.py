@@ -6,15 +6,15 @@ ServerProtocol is used, is said in README.md; the options are those of section 1
 
 What does not conform, or is not done:
 - T1.3 rests on `SSLContext._msg_callback`, which Python does not document: its ssl module has no other way.
-- H2.2 and L3.8 count what is in buffers; Python's copies of it for the length of a call come on top.
-- M3.7 looks through all channels for the quietest: simple, and slow with very many of them.
+- H2.2, L3.8 and M3.5 count bytes of the protocol. Python's objects come on top, which is much for very small frames, and
+  its copies for the length of a call.
 - Of what a server may do, it does not limit sources (X1.12), nor what sessions hold together (M4.6, L3.10). It takes
   no peers.
 
 This Source Code Form is subject to the terms of the Mozilla Public License, v. 2.0. If a copy of the MPL was not
 distributed with this file, You can obtain one at https://mozilla.org/MPL/2.0/.
 """
-import argparse, asyncio, hmac, json, re, resource, signal, socket, ssl, struct, time
+import argparse, asyncio, heapq, hmac, json, re, resource, signal, socket, ssl, struct, time
 from collections import deque
 from email.utils import formatdate
 from http import HTTPStatus
@@ -97,8 +97,10 @@ def canonical(uid, channel):                                    # J3.1, J3.2: js
 # ---- History (section 7, L1.3) --------------------------------------------------------------------------------------
 
 class Entry:
-    def __init__(self, channel, uid, is_text, payload):
-        self.channel, self.uid, self.is_text, self.payload = channel, uid, is_text, payload
+    __slots__ = "channel", "uid", "announces", "frame", "cost", "ts", "stored", "replays"
+    def __init__(self, channel, uid, is_text, payload):         # of the payload the frame is kept, not two copies
+        self.channel, self.uid = channel, uid
+        self.announces = is_text and payload == canonical(uid, channel.name)        # J3.8, J3.9
         self.frame = Frame(Opcode.TEXT if is_text else Opcode.BINARY, payload).serialize(mask=False)  # M1.6
         self.cost = len(payload) + len(uid.encode()) + 64                           # M3.5
         now = channel.store.now()
@@ -124,7 +126,7 @@ class Channel:
     def put(self, entry):                                                           # M3.10, in its order
         store = self.store
         if entry.cost > store.channel_bytes or entry.cost + self.cost > store.total_bytes: return    # M3.8
-        if entry.is_text and entry.payload == canonical(entry.uid, self.name):      # J3.8, J3.9
+        if entry.announces:
             if entry.uid in self.announcements: self.remove(self.announcements[entry.uid])           # J3.6
             self.announcements[entry.uid] = entry
         else: self.messages.append(entry)
@@ -140,34 +142,56 @@ class Store:
     def __init__(self, limit=200, channel_bytes=8 * MIB, total_bytes=64 * MIB, now=lambda: time.time_ns() // 1000):
         self.limit, self.channel_bytes, self.total_bytes, self.now = limit, channel_bytes, total_bytes, now
         self.channels, self.used = {}, 0
+        self.quiet = []                                         # heap: each channel, by a ts that may be out of date
         self.replaying = {}                                     # sessions, in the order of their joins
-        self.accepting, self.next = False, deque()              # newcomers whose incumbents have left (J1.6)
+        self.accepting = self.admitting = False
+        self.next = deque()                                     # newcomers whose incumbents have left (J1.6)
     def accept(self, session, is_text, payload, joins=False):                       # M1; an entry gets its place here
         self.accepting, channel = True, session.channel
-        entry = Entry(channel, session.uid, is_text, payload)
-        for member in list(channel.members.values()):
-            if member is not session: member.deliver(entry.frame)                   # M1.1, M1.2, M1.3, M1.8, J3.3, J3.4
-        channel.put(entry)                                                          # M1.4, J3.5
-        self.bound(session if joins else None)
-        self.accepting = False
+        try:
+            entry = Entry(channel, session.uid, is_text, payload)
+            for member in list(channel.members.values()):
+                if member is not session: member.deliver(entry.frame)               # M1.1, M1.2, M1.3, M1.8, J3.3, J3.4
+            channel.put(entry)                                                      # M1.4, J3.5
+            self.bound(session if joins else None)
+        finally: self.accepting = False
         self.admit()
     def bound(self, spared=None):                                                   # M3.7, L3.9
+        aside = []
         while self.used > self.total_bytes:
-            losers = [c for c in self.channels.values() if c.oldest() and not c.ghosts]
-            slow = next((s for s in self.replaying if any(not e.stored for e in s.replay)), None)
-            if losers:
-                quietest = min(losers, key=lambda c: c.ts)
+            if quietest := self.quietest(aside):
                 quietest.remove(quietest.oldest())
                 self.forget_if_empty(quietest)
-            elif slow and slow is not spared: slow.lag()                            # J3.5
-            else: break
+                continue
+            slow = next((s for s in self.replaying if any(not e.stored for e in s.replay)), None)
+            if not slow or slow is spared: break                                    # J3.5
+            slow.lag()
+            while aside: self.push_quiet(aside.pop())           # some are not held any more
+        while aside: self.push_quiet(aside.pop())
+    def push_quiet(self, channel): heapq.heappush(self.quiet, (channel.ts, id(channel), channel))
+    def quietest(self, aside):                                  # of those that can lose an entry; others go aside
+        while self.quiet:
+            ts, _, channel = self.quiet[0]
+            known = self.channels.get(channel.name) is channel
+            if known and ts == channel.ts and channel.oldest() and not channel.ghosts: return channel
+            heapq.heappop(self.quiet)
+            if known and ts < channel.ts: self.push_quiet(channel)
+            elif known: aside.append(channel)
     def admit(self):                                            # behind what is being accepted, before more is: J1.6
-        while self.next and not self.accepting: self.next.popleft().join()
+        if self.accepting or self.admitting: return             # who joins is accepted: not one inside the other
+        self.admitting = True
+        try:
+            while self.next: self.next.popleft().join()
+        finally: self.admitting = False
     def join(self, session):                                                        # J2, J3
         name = session.channel_name
         if name not in self.channels:
             self.channels[name] = Channel(self, name)
             self.used += self.channels[name].cost
+            if len(self.quiet) > 2 * len(self.channels) + 64:   # mostly forgotten ones
+                self.quiet = [(c.ts, id(c), c) for c in self.channels.values() if c.name != name]
+                heapq.heapify(self.quiet)
+            self.push_quiet(self.channels[name])
         channel = session.channel = self.channels[name]
         channel.members[session.uid] = session
         session.replay = deque(channel.entries())                                   # J2.1, J2.4, J2.5
@@ -207,17 +231,18 @@ class Wire:
         self.sock, self.fd, self.loop, self.waiter = sock, sock.fileno(), asyncio.get_running_loop(), None
     def wake(self):
         if self.waiter and not self.waiter.done(): self.waiter.set_result(None)
-    async def wait(self, write=False, idle=False):              # until the socket is ready, or wake()
+    async def wait(self, idle=False):                           # until there is something to read, or wake()
         self.waiter = self.loop.create_future()
-        if not idle: (self.loop.add_writer if write else self.loop.add_reader)(self.fd, self.wake)
+        if not idle: self.loop.add_reader(self.fd, self.wake)
         try: await self.waiter
         finally:
-            if self.sock.fileno() >= 0: (self.loop.remove_writer if write else self.loop.remove_reader)(self.fd)
+            if self.sock.fileno() >= 0: self.loop.remove_reader(self.fd)
     async def call(self, function, *args):
         while True:
+            if self.sock.fileno() < 0: raise EOFError           # dropped meanwhile
             try: return function(*args)
             except (ssl.SSLWantReadError, BlockingIOError): await self.wait()
-            except ssl.SSLWantWriteError: await self.wait(write=True)
+            except ssl.SSLWantWriteError: await asyncio.sleep(0.05)                 # rare; only flush has a writer
     async def start_tls(self, context):
         self.sock = context.wrap_socket(self.sock, server_side=True, do_handshake_on_connect=False)
         await self.call(self.sock.do_handshake)
@@ -228,7 +253,7 @@ class Wire:
             self.end_output()
             await self.drain()
     async def drain(self):                                      # what comes is not even decrypted
-        while await self.call(socket.socket.recv, self.sock, 64 * KIB): pass
+        while await self.call(socket.socket.recv, self.sock, 64 * KIB): await asyncio.sleep(0)       # L2.2
     def end_output(self):                                       # X1.16: lest a reset overtakes what was sent last
         for end in getattr(self.sock, "unwrap", lambda: None), lambda: self.sock.shutdown(socket.SHUT_WR):
             try: end()
@@ -266,11 +291,13 @@ def answer(status, sentence, more="", body=True):                               
             f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(sentence) + 1}\r\n"
             "Connection: close\r\n\r\n" + (sentence + "\n") * body)
 
+TOKEN = r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)"                        # no pattern here takes more than linear time
+
 def upgrade(head, full):                                        # (the 101, True) or (a refusal, False); X1.2
     line, *lines = head.decode("latin-1").split("\r\n")
-    request = re.fullmatch(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+) \S+ HTTP/(\d\.\d)", line)                 # T2.5: any path
-    fields = [re.fullmatch(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0\r\n]*?)[ \t]*", l) for l in lines]
-    def values(name): return [f[2] for f in fields if f[1].lower() == name]
+    request = re.fullmatch(TOKEN + r" \S+ HTTP/(\d\.\d)", line)                                      # T2.5: any path
+    fields = [re.fullmatch(TOKEN + r":([^\0\r\n]*)", line) for line in lines]
+    def values(name): return [f[2].strip(" \t") for f in fields if f[1].lower() == name]
     def tokens(name): return [t.strip(" \t") for v in values(name) for t in v.split(",")]
     def has(name, token): return token in [t.lower() for t in tokens(name)]
     if not request or not all(fields):                                              # in the order of X1.17
@@ -333,8 +360,8 @@ class Session:
                 self.current = memoryview(self.next_frame() or b"")
                 if not self.current:
                     self.wire.loop.remove_writer(self.wire.fd)
-                    if self.close_sent and self.close_received: self.drop()         # X1.7
-                    elif self.close_sent and self.deaf: self.wire.end_output()      # X1.16
+                    if self.close_sent and (self.close_received or self.deaf):      # X1.7, X1.16: run() drains
+                        self.wire.end_output()
                     return
             try: self.current = self.current[self.wire.sock.send(self.current[:64 * KIB]):]
             except (ssl.SSLWantWriteError, ssl.SSLWantReadError): break
@@ -479,6 +506,7 @@ class Session:
             if fin and not control:                                                 # M1.5
                 if not self.code: await self.on_frame(kind == 1, bytes(message))
                 kind, message = None, bytearray()
+            await asyncio.sleep(0)                              # L2.2, also if what comes is many small frames
     def on_control(self, opcode, payload):                                          # M2.1: never distributed
         if opcode == 9:
             self.pong = payload                                                     # M2.2, M2.4: the latest
@@ -510,7 +538,7 @@ class Session:
         try:
             self.flush()
             await self.receive()
-            await self.wire.drain()                             # until drop(), or the end
+            await self.wire.drain()                             # until drop(), or the end: X1.16
         except (EOFError, OSError): pass
         finally: self.drop()
 
@@ -519,14 +547,16 @@ class Session:
 class Server:
     def __init__(self, options, key):
         self.options, self.key, self.sessions, self.newcomers, self.leaving = options, key, set(), {}, False
+        self.others = {}                                        # wires without a session, oldest first
         self.store = Store(options.limit, options.history_channel_bytes, options.history_bytes)
         self.tls = tls_context(options.cert, options.key)
-    async def connection(self, sock):
-        wire, head = Wire(sock), bytearray()
+    async def connection(self, wire):
+        sock, head = wire.sock, bytearray()
         async def more():
             head.extend(data := await wire.call(wire.sock.recv, 4000))
             if not data: raise EOFError
         try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             async with asyncio.timeout(self.options.handshake_timeout):             # X1.13
                 if await wire.call(sock.recv, 1, socket.MSG_PEEK) == b"\x16": await wire.start_tls(self.tls)
                 else:                                                               # X1.14: not TLS
@@ -543,9 +573,12 @@ class Server:
             if not good: return await wire.refuse(response)
             session = Session(self, wire, head[end + 4:], response)
             self.sessions.add(session)
+            self.others.pop(wire, None)
             await session.run()
         except (OSError, TimeoutError, EOFError): pass                              # X1.14, X1.15
-        finally: wire.drop()
+        finally:
+            self.others.pop(wire, None)
+            wire.drop()
     async def serve(self):
         loop, stop, tasks = asyncio.get_running_loop(), asyncio.Event(), set()
         for name in signal.SIGTERM, signal.SIGINT: loop.add_signal_handler(name, stop.set)
@@ -558,10 +591,14 @@ class Server:
         async def accept():
             while True:
                 try: sock, _ = await loop.sock_accept(listener)
-                except OSError: await asyncio.sleep(0.1); continue
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                tasks.add(task := loop.create_task(self.connection(sock)))
+                except OSError: await asyncio.sleep(0.1); continue                  # such as: out of descriptors
+                if len(self.others) >= self.options.filelimit:                      # X1.12
+                    self.others.pop(oldest := next(iter(self.others)))
+                    oldest.drop()
+                self.others[wire := Wire(sock)] = None
+                tasks.add(task := loop.create_task(self.connection(wire)))
                 task.add_done_callback(tasks.discard)
+                await asyncio.sleep(0)                                              # L2.2
         async def expire():
             while True: await asyncio.sleep(600); self.store.expire()               # L1.3: within an hour
         background = [loop.create_task(accept()), loop.create_task(expire())]
@@ -591,6 +628,7 @@ def main():
             ("outbox", MIB, sizes, 4 * KIB, 1024**3), ("replay-timeout", 60, times, 0.01, 3600),
             ("handshake-timeout", 10, times, 0.01, 3600), ("header-timeout", 10, times, 0.01, 3600),
             ("ping-interval", 24, times, 0.01, 3600), ("probe-timeout", 5, times, 0.01, 3600),
+            ("filelimit", 256, count, 1, 10**6),
             ("max-sessions", resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 8 // 10, count, 1, 10**7)):
         parser.add_argument("--" + name, default=default, type=number(units, least, most))
     options = parser.parse_args()

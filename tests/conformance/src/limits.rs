@@ -21,7 +21,8 @@ pub struct Limits {
     pub probe_timeout: Duration,
     /// None if it is not known: it depends on the machine.
     pub max_sessions: Option<u64>,
-    pub filelimit: u64,
+    /// None if it is not said: a server need not have this limit.
+    pub filelimit: Option<u64>,
     /// None if there is none.
     pub per_ip_limit: Option<u64>,
     /// None if there is none.
@@ -43,7 +44,7 @@ impl Default for Limits {
             ping_interval: Duration::from_secs(24),
             probe_timeout: Duration::from_secs(5),
             max_sessions: None,
-            filelimit: 256,
+            filelimit: None,
             per_ip_limit: Some(32),
             rate_limit: None,
         }
@@ -104,7 +105,7 @@ impl Limits {
             "ping-interval" => self.ping_interval = time()?,
             "probe-timeout" => self.probe_timeout = time()?,
             "max-sessions" => self.max_sessions = Some(count()?),
-            "filelimit" => self.filelimit = count()?,
+            "filelimit" => self.filelimit = Some(count()?),
             "per-ip-limit" => self.per_ip_limit = Some(count()?).filter(|limit| *limit > 0),
             "rate-limit" => self.rate_limit = Some(count()?).filter(|limit| *limit > 0),
             _ => {

@@ -66,6 +66,9 @@ pub(super) fn cases() -> Vec<Case> {
 /// How many connections there may be for a case to fill the server with them.
 pub(super) const MOST: usize = 300;
 
+/// How many connections that are no sessions a server takes by default, if it limits them.
+const FILELIMIT: u64 = 256;
+
 fn as_many_as_it_takes(bench: &mut Bench) -> Judged {
     let (_sessions, mut connection, response) = one_too_many(bench)?;
     is_answered(&mut connection, &response, 503, bench.patience())?;
@@ -143,7 +146,9 @@ fn just_closed(bench: &mut Bench) -> Judged {
         .iter()
         .all(|at| at.ip().is_loopback());
     let per_source = limits.per_ip_limit.filter(|_| !is_near);
-    let most = limits.filelimit.min(per_source.unwrap_or(u64::MAX));
+    let filelimit = limits.filelimit.unwrap_or(FILELIMIT);
+    let most = filelimit.min(per_source.unwrap_or(u64::MAX));
+    let is_said = limits.filelimit == Some(most);
     let Some(most) = usize::try_from(most).ok().filter(|most| *most <= MOST) else {
         return Err(Stop::Skip(format!(
             "the server takes {most} connections, more than are opened here"
@@ -168,14 +173,16 @@ fn just_closed(bench: &mut Bench) -> Judged {
             }
         }
     }
+    let all = connections.len();
     match closed {
-        0 => Err(Stop::fail(
-            format!(
-                "of {} connections some are closed, for {most} are the most",
-                connections.len()
-            ),
+        0 if is_said => Err(Stop::fail(
+            format!("of {all} connections some are closed, for {most} are the most"),
             "all are open",
         )),
+        // It may limit them.
+        0 => Err(Stop::Skip(format!(
+            "the server takes {all} connections; if it has a limit, it was not given (--set filelimit=…)"
+        ))),
         _ => Ok(()),
     }
 }

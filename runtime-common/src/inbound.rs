@@ -20,6 +20,8 @@ pub struct Inbound {
     finished: bool,
     /// Its close frame has arrived.
     close_read: bool,
+    /// Something came behind what ended it.
+    behind: bool,
     /// Bytes that are still taken from it, and thrown away, while it closes.
     patience: usize,
 }
@@ -69,6 +71,7 @@ impl Inbound {
             rest,
             finished: false,
             close_read: false,
+            behind: false,
             patience: PATIENCE,
         }
     }
@@ -140,6 +143,7 @@ impl Inbound {
                 Phase::First | Phase::Open | Phase::Closing => {}
             }
             if self.finished {
+                self.behind = true;
                 return;
             }
             seen.anything = true;
@@ -239,9 +243,10 @@ impl Inbound {
         self.phase == Phase::Closing && self.finished
     }
 
-    /// Whether the other end's close frame has come: then nothing else will.
-    pub fn close_read(&self) -> bool {
-        self.close_read
+    /// Whether the other end's close frame has come, and nothing behind it that would have to be taken until the other end
+    /// has read the last words: if it stayed unread, it would take them back (X1.16).
+    pub fn may_be_dropped(&self) -> bool {
+        self.close_read && (!self.behind || self.patience == 0)
     }
 }
 

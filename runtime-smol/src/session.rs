@@ -61,7 +61,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 let sent = Pin::new(&mut *stream).poll_close(cx).is_ready();
                 self.shut_sent.set(sent);
             }
-            if self.shut_sent.get() && self.inbound.borrow().close_read() {
+            if self.shut_sent.get() && self.inbound.borrow().may_be_dropped() {
                 return Poll::Ready(());
             }
         }

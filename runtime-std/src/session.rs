@@ -9,7 +9,7 @@ use runtime_common::inbound::{Inbound, Phase};
 use runtime_common::outbound::{Outbound, Written};
 
 use crate::inbox::{Inbox, News, Share};
-use crate::socket::wait_for_room;
+use crate::socket::{has_unread, wait_for_room};
 use crate::thread::{self, SESSION, WAITER};
 use crate::transport::Transport;
 
@@ -31,6 +31,8 @@ struct State {
     shut: bool,
     /// Writing has failed.
     broken: bool,
+    /// What has arrived is not all taken in.
+    has_rest: bool,
 }
 
 impl State {
@@ -73,6 +75,7 @@ impl Session {
             close_sent: false,
             shut: false,
             broken: false,
+            has_rest: false,
         };
         Self {
             conn,
@@ -165,6 +168,7 @@ impl Session {
         if let Next::End = next {
             self.tell_loss(state, &mut news);
         }
+        state.has_rest = arrived.left > 0;
         let blocked = self.say_goodbye(state);
         news.heard = state.inbound.was_heard(&news.seen);
         // TLS answers a change of keys.
@@ -298,18 +302,20 @@ impl Session {
 
     /// Ends TLS when nothing is left to be said. Says whether that has to wait for the socket.
     fn say_goodbye(&self, state: &mut State) -> bool {
-        if !state.close_sent || !state.inbound.is_over() || state.shut || state.blocked {
+        if !state.close_sent || !state.inbound.is_over() || state.blocked {
             return false;
         }
-        match state.transport.shut() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                state.blocked = true;
-                return true;
+        if !state.shut {
+            match state.transport.shut() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    state.blocked = true;
+                    return true;
+                }
+                // What has failed is over, too.
+                Ok(()) | Err(_) => state.shut = true,
             }
-            // What has failed is over, too.
-            Ok(()) | Err(_) => state.shut = true,
         }
-        if state.inbound.close_read() {
+        if state.inbound.may_be_dropped() && !state.has_rest && !has_unread(&self.socket) {
             state.inbound.end();
             self.wake();
         }

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::net::SendFlags;
+use rustix::net::{RecvFlags, SendFlags};
 use socket2::SockRef;
 
 /// Writes as much as the socket takes at once.
@@ -27,6 +27,13 @@ impl Write for Unwaiting<'_> {
 }
 
 const FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+
+/// Whether bytes have come that nobody has taken.
+pub(crate) fn has_unread(socket: &TcpStream) -> bool {
+    let mut byte = [0];
+    let flags = RecvFlags::PEEK.union(RecvFlags::DONTWAIT);
+    matches!(rustix::net::recv(socket, &mut byte, flags), Ok((1.., _)))
+}
 
 /// Waits until the socket takes more, or is of no use any more.
 pub(crate) fn wait_for_room(socket: &TcpStream) {

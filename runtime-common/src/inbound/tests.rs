@@ -101,7 +101,7 @@ fn what_the_node_hears() {
     assert!(!told.inbound.was_heard(&told.seen), "it has heard the pong");
 }
 
-/// X1.3, X1.5: after a close frame, or a fault, nothing is understood any more.
+/// X1.3, X1.5, X1.16: after a close frame, or a fault, nothing is understood any more.
 #[test]
 fn the_end_of_a_session() {
     let ends = [
@@ -116,17 +116,17 @@ fn the_end_of_a_session() {
             false,
         ),
     ];
-    for (bytes, event, close_read) in ends {
+    for (bytes, event, is_close) in ends {
         let mut told = Told::new(&[]);
         told.inbound.resume(100);
-        let bytes = [bytes, frame(0x81, b"more")].concat();
         assert_eq!(told.read(bytes), [event]);
         assert_eq!(told.inbound.room(9), 0, "the node's answer is on its way");
         assert!(!told.inbound.is_over());
         assert!(told.inbound.closing());
         assert!(told.inbound.is_over());
-        assert_eq!(told.inbound.close_read(), close_read);
+        assert_eq!(told.inbound.may_be_dropped(), is_close);
         assert_eq!(told.read(frame(0x81, b"more")), []);
+        assert!(!told.inbound.may_be_dropped(), "there may be still more");
     }
 }
 
@@ -141,9 +141,12 @@ fn a_session_that_is_closed() {
     assert_eq!(told.inbound.room(usize::MAX), PATIENCE - many.len());
     assert!(!told.inbound.is_over());
     assert_eq!(told.read(frame(0x88, b"")), []);
-    assert!(told.inbound.is_over() && told.inbound.close_read());
+    assert!(told.inbound.is_over() && told.inbound.may_be_dropped());
+    told.read(vec![0]);
+    assert!(!told.inbound.may_be_dropped(), "there may be still more");
     let left = told.inbound.room(usize::MAX);
     told.read(vec![0; left]);
+    assert!(told.inbound.may_be_dropped(), "it was enough");
     assert_eq!(told.inbound.room(usize::MAX), 0);
     assert!(!told.inbound.lost(), "the node closes it: it knows");
     assert!(!told.inbound.closing(), "it has ended");

@@ -9,6 +9,7 @@ use black_box::{Binary, Client, Message, Server, header, suite};
 suite! {
     a_close_frame_is_answered,
     a_close_frame_and_the_end_of_the_stream,
+    what_comes_behind_a_close_frame,
     the_end_without_a_word,
     a_client_that_never_closes_is_dropped,
     reconnecting_after_the_reply,
@@ -49,6 +50,21 @@ fn a_close_frame_and_the_end_of_the_stream(binary: &Binary) {
             ended.expect("it is open");
             assert_eq!(client.recv_close().0, 1000);
         }
+    }
+}
+
+/// X1.16: more than all sockets hold is taken, lest the answer is taken back by what nobody reads; and then no more.
+fn what_comes_behind_a_close_frame(binary: &Binary) {
+    let server = Server::start(binary, &[], &[]);
+    for mut client in [server.join("alice", "behind"), server.open()] {
+        let socket = socket2::SockRef::from(&client.stream().sock);
+        let narrowed = socket.set_send_buffer_size(1 << 14);
+        narrowed.expect("it is open");
+        let mut bytes = black_box::wire::frame(CLOSE, &close(1000, ""));
+        bytes.resize(768 << 10, 0);
+        // A reset would have it fail.
+        client.send_bytes(&bytes);
+        client.expect_close(1000);
     }
 }
 

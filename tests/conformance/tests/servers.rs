@@ -5,7 +5,9 @@
     reason = "this is test code: what is not expected is a panic, and that is how it says so"
 )]
 
-use std::process::Command;
+use std::io::{BufRead as _, BufReader};
+use std::panic::{catch_unwind, resume_unwind};
+use std::process::{Command, Stdio};
 
 use black_box::{Binary, Launch, PEER_KEY, TempDir, suite};
 use serde_json::Value;
@@ -45,6 +47,40 @@ fn is_right(report: &Value) {
         let counts = &report["summary"][level];
         assert_eq!(counts["fail"], 0, "{level}");
         assert_eq!(counts["inconclusive"], 0, "{level}");
+    }
+}
+
+/// The server that was written from the specification alone.
+#[test]
+#[ignore = "needs Python's websockets: run by .ci/run"]
+fn the_example_is_right() {
+    let files = TempDir::new();
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    files.file("cert.pem", pair.cert.pem());
+    files.file("key.pem", pair.signing_key.serialize_pem());
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../spec/examples/server.py");
+    // One that has `websockets`.
+    let python = std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
+    let mut server = Command::new(python)
+        .arg(script)
+        .args(["--listen", "127.0.0.1:0", "--cert"])
+        .arg(files.path().join("cert.pem"))
+        .arg("--key")
+        .arg(files.path().join("key.pem"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = String::new();
+    let output = server.stdout.take().unwrap();
+    BufReader::new(output).read_line(&mut told).unwrap();
+    let judged = catch_unwind(|| {
+        let url = told.trim_start_matches("listening on ").trim_end();
+        is_right(&report(&files, &[url, "--insecure"]));
+    });
+    server.kill().unwrap();
+    server.wait().unwrap();
+    if let Err(panic) = judged {
+        resume_unwind(panic);
     }
 }
 

@@ -133,6 +133,8 @@ pub struct Session {
     /// What has come of a fragmented message.
     unfinished: Option<(bool, Vec<u8>, usize)>,
     ended: Option<End>,
+    /// Whether a close frame has come.
+    is_closed: bool,
     /// When the latest frame was read.
     heard: Instant,
 }
@@ -158,6 +160,7 @@ impl Session {
             hears_announcements: false,
             unfinished: None,
             ended: None,
+            is_closed: false,
             heard: Instant::now(),
         }
     }
@@ -204,6 +207,12 @@ impl Session {
     pub fn patient_for(mut self, time: Duration) -> Self {
         self.connection.patience = time;
         self
+    }
+
+    /// Whether a close frame, or the end of the connection, has been heard.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_some() || self.is_closed
     }
 
     /// Whether the other end has gone, as far as it shows without reading: nothing can be sent to it any more.
@@ -351,7 +360,10 @@ impl Session {
                 Some(Event::Ping(frame.payload))
             }
             Opcode::PONG => Some(Event::Pong(frame.payload)),
-            Opcode::CLOSE => Some(Event::Close(frame.as_close())),
+            Opcode::CLOSE => {
+                self.is_closed = true;
+                Some(Event::Close(frame.as_close()))
+            }
             Opcode::TEXT | Opcode::BINARY | Opcode::CONTINUATION => {
                 let begun = self.unfinished.take();
                 let (text, mut payload, frames) = match (begun, frame.opcode) {
@@ -459,17 +471,22 @@ impl Session {
     pub fn pong(&mut self, payload: &[u8]) -> Judged<Vec<Message>> {
         let deadline = Instant::now() + self.patience();
         let expected = format!("{} receives pong {}", self.who(), shown(payload));
-        let mut before = Vec::new();
+        let (mut before, mut another) = (Vec::new(), None);
         loop {
             match self.next(deadline.saturating_duration_since(Instant::now()))? {
                 Some(Event::Pong(came)) if came == payload => return Ok(before),
-                Some(Event::Pong(came)) => {
-                    return Err(Stop::fail(expected, format!("pong {}", shown(&came))));
-                }
+                // Anybody may send one that nothing has asked for (RFC 6455, 5.5.3).
+                Some(Event::Pong(came)) => another = Some(came),
                 Some(Event::Message(message)) => before.push(message),
                 Some(Event::Ping(_)) => {}
                 Some(other) => return Err(Stop::fail(expected, other.to_string())),
-                None => return Err(Stop::fail(expected, self.nothing())),
+                None => {
+                    let came = match another {
+                        Some(other) => format!("pong {}, and no other", shown(&other)),
+                        None => self.nothing(),
+                    };
+                    return Err(Stop::fail(expected, came));
+                }
             }
         }
     }
@@ -569,7 +586,7 @@ impl Session {
         }
     }
 
-    /// For this time, nothing comes but pings.
+    /// For this time, nothing comes but pings, and pongs that nothing has asked for.
     ///
     /// # Errors
     /// What comes.
@@ -578,7 +595,7 @@ impl Session {
         loop {
             match self.next(deadline.saturating_duration_since(Instant::now()))? {
                 None => return Ok(()),
-                Some(Event::Ping(_)) => {}
+                Some(Event::Ping(_) | Event::Pong(_)) => {}
                 Some(other) => {
                     let expected = format!("{} receives nothing", self.who());
                     return Err(Stop::fail(expected, other.to_string()));

@@ -126,7 +126,11 @@ fn whatever_others_say(bench: &mut Bench) -> Judged {
     while began.elapsed() < latest {
         bob.say("bob speaks")?;
         let next = Instant::now() + time / 8;
-        while let Some(event) = alice.next(next.saturating_duration_since(Instant::now()))? {
+        while Instant::now() < next {
+            let left = next.saturating_duration_since(Instant::now());
+            let Some(event) = alice.next(left)? else {
+                break;
+            };
             match event {
                 Event::Ping(_) if began.elapsed() >= time * 9 / 10 => return Ok(()),
                 Event::Ping(_) | Event::Message(_) | Event::Pong(_) => {}
@@ -334,7 +338,8 @@ fn not_pinged_with(
     spoken: Instant,
 ) -> Judged {
     let time = bench.limits().ping_interval;
-    let pinged = alice.ping((time * 6 / 5).saturating_sub(began.elapsed()));
+    let latest = time * 6 / 5 + bench.patience().min(time / 4);
+    let pinged = alice.ping(latest.saturating_sub(began.elapsed()));
     pinged.map_err(Stop::on_the_way)?;
     if alice.heard_at() < began + time * 9 / 10 {
         let why = "the server pings silent members earlier than it has to";
@@ -372,9 +377,10 @@ fn not_pinged_with(
 /// Whether a ping comes before this text.
 fn pinged_before(bench: &Bench, member: &mut Session, marker: &str) -> Judged<bool> {
     let marker = Message::text(marker);
+    let deadline = Instant::now() + bench.patience();
     let mut pinged = false;
     loop {
-        match member.next(bench.patience())? {
+        match member.next(deadline.saturating_duration_since(Instant::now()))? {
             Some(Event::Message(message)) if message.equals(&marker) => return Ok(pinged),
             Some(Event::Message(_) | Event::Pong(_)) => {}
             Some(Event::Ping(_)) => pinged = true,

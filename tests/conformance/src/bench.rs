@@ -9,7 +9,7 @@ use rustls::{ClientConfig, ClientConnection};
 use serde_json::json;
 use socket2::SockRef;
 
-use crate::case::{Case, Judged, Stop};
+use crate::case::{Case, Company, Judged, Stop};
 use crate::connection::Connection;
 use crate::session::{Message, Session};
 use crate::transcript::{Transcript, Way};
@@ -26,6 +26,8 @@ pub struct Bench {
     markers: u32,
     connections: Arc<()>,
     connections_most: usize,
+    /// Whether other cases run at the same time.
+    has_company: bool,
 }
 
 impl Bench {
@@ -37,6 +39,7 @@ impl Bench {
             markers: 0,
             connections: Arc::new(()),
             connections_most: case.connections,
+            has_company: case.company == Company::Any,
         }
     }
 
@@ -114,7 +117,11 @@ impl Bench {
     /// It keeps less: the case is skipped.
     pub fn keeps(&self, messages: u64, bytes: u64) -> Judged {
         let limits = self.limits();
-        let bound = limits.history_channel_bytes.min(limits.history_bytes / 2);
+        // Other cases may fill the rest meanwhile (M3.7).
+        let share = if self.has_company { 8 } else { 2 };
+        let bound = limits
+            .history_channel_bytes
+            .min(limits.history_bytes / share);
         // What an entry costs besides (M3.5).
         match limits.limit >= messages && bound >= bytes + messages * 256 {
             true => Ok(()),
@@ -290,6 +297,7 @@ impl Bench {
 
     /// The session on a connection with TLS.
     fn upgraded(&self, connection: Connection) -> Judged<Session> {
+        self.headers_have_time()?;
         match self.upgrade_on(connection, &self.upgrade_request()) {
             Ok(Ok((session, _))) => Ok(session),
             Ok(Err(response)) => {
@@ -308,11 +316,44 @@ impl Bench {
         self.patience() + Duration::from_millis(bytes * 1000 / A_SECOND)
     }
 
+    /// Goes on only if a member is there for long enough that the judge can attend to several.
+    ///
+    /// # Errors
+    /// It is taken for dead before: the case is skipped.
+    fn members_live(&self) -> Judged {
+        const LEAST: Duration = Duration::from_millis(250);
+        let interval = self.limits().ping_interval;
+        match interval >= LEAST {
+            true => Ok(()),
+            false => Err(Stop::Skip(format!(
+                "members are taken for dead after {} ms (ping-interval), too soon for the judge to attend to several",
+                (interval * 4).as_millis()
+            ))),
+        }
+    }
+
+    /// Goes on only if there is time to send a header.
+    ///
+    /// # Errors
+    /// There is not: the case is skipped.
+    fn headers_have_time(&self) -> Judged {
+        const LEAST: Duration = Duration::from_millis(500);
+        let time = self.limits().header_timeout;
+        match time >= LEAST {
+            true => Ok(()),
+            false => Err(Stop::Skip(format!(
+                "a header has {} ms (header-timeout), too little for the judge to do something else meanwhile",
+                time.as_millis()
+            ))),
+        }
+    }
+
     /// A session that has sent its header on the case's channel. Whether it has joined is not known yet.
     ///
     /// # Errors
     /// There is no session.
     pub fn join(&self, uid: &str) -> Judged<Session> {
+        self.members_live()?;
         let mut session = self.open(uid)?;
         session.say(&self.header(uid))?;
         Ok(session)
@@ -323,6 +364,7 @@ impl Bench {
     /// # Errors
     /// There is no session.
     pub fn join_on(&self, uid: &str, channel: &str) -> Judged<Session> {
+        self.members_live()?;
         let mut session = self.open(uid)?;
         session.is_on(channel);
         session.say(&self.header_on(uid, channel))?;
@@ -334,6 +376,7 @@ impl Bench {
     /// # Errors
     /// There is no session.
     pub fn join_as(&self, who: &str, uid: &str) -> Judged<Session> {
+        self.members_live()?;
         let mut session = self.open(who)?;
         session.say(&self.header(uid))?;
         Ok(session)
@@ -357,26 +400,61 @@ impl Bench {
     /// # Errors
     /// They do not hear each other.
     pub fn acquaint(&mut self, one: &mut Session, other: &mut Session) -> Judged<String> {
-        let patience = other.patience();
-        let deadline = Instant::now() + patience;
-        // A history that keeps nothing may have to be told again.
-        let again = self.limits().limit == 0;
-        loop {
-            if again {
-                other.connection().patience = Duration::from_millis(500).min(patience);
-            }
-            let heard = self.fence(one, other);
-            other.connection().patience = patience;
-            match heard {
-                Ok(_) => break,
-                Err(_) if again && Instant::now() < deadline => {}
-                Err(stop) => return Err(stop.on_the_way()),
-            }
-        }
+        let first = self.marker();
+        self.told(one, other, &first).map_err(Stop::on_the_way)?;
         let last = self.marker();
         other.say(&last).map_err(Stop::on_the_way)?;
         one.until(&last).map_err(Stop::on_the_way)?;
         Ok(last)
+    }
+
+    /// Whether what is said may be gone before somebody who joins meanwhile is a member: so little is kept, or so little
+    /// of all channels together that what others say displaces it.
+    pub(crate) fn keeps_little(&self) -> bool {
+        const A_CHANNEL: u64 = 4096;
+        const ALL: u64 = 4 << 20;
+        let limits = self.limits();
+        limits.limit == 0 || limits.history_channel_bytes < A_CHANNEL || limits.history_bytes < ALL
+    }
+
+    /// One says this, and the other, which may still be joining, hears it: what it hears before. Where little is kept, it
+    /// is said again until then.
+    ///
+    /// # Errors
+    /// The other does not hear it.
+    pub fn told(&self, one: &mut Session, other: &mut Session, text: &str) -> Judged<Vec<Message>> {
+        one.say(text)?;
+        if !self.keeps_little() {
+            return other.until(text);
+        }
+        let (patience, marked) = (other.patience(), Message::text(text));
+        let expected = format!("text {text:?} at last");
+        let mut deadline = Instant::now() + patience;
+        let (mut before, mut again) = (Vec::new(), false);
+        other.connection().patience = patience / 8;
+        let heard = loop {
+            match other.message(&expected) {
+                Ok(message) if message.equals(&marked) => break Ok(()),
+                Ok(message) => {
+                    before.push(message);
+                    deadline = Instant::now() + patience;
+                }
+                Err(Stop::Fail { .. }) if Instant::now() < deadline && !other.has_ended() => {
+                    again = true;
+                    one.say(text)?;
+                }
+                Err(stop) => break Err(stop),
+            }
+        };
+        other.connection().patience = patience;
+        heard?;
+        if again {
+            // So that what was said twice is behind both.
+            let last = format!("{text}, heard");
+            one.say(&last)?;
+            other.until(&last)?;
+        }
+        Ok(before)
     }
 
     /// What alice says before a case begins.
@@ -387,23 +465,9 @@ impl Bench {
     /// # Errors
     /// It does not.
     pub fn meet(&mut self, alice: &mut Session, bob: &mut Session) -> Judged {
-        // It is in bob's replay, or comes live: either way both are members then. A history that keeps nothing may have
-        // to be told again.
-        let tries = if self.limits().limit == 0 { 20 } else { 1 };
-        for left in (0..tries).rev() {
-            alice.say(Self::HELLO).map_err(Stop::on_the_way)?;
-            let patience = bob.connection().patience;
-            if left > 0 {
-                bob.connection().patience = Duration::from_millis(200);
-            }
-            let met = bob.until(Self::HELLO);
-            bob.connection().patience = patience;
-            match met {
-                Ok(_) => break,
-                Err(stop) if left == 0 => return Err(stop.on_the_way()),
-                Err(_) => {}
-            }
-        }
+        // It is in bob's replay, or comes live: either way both are members then.
+        self.told(alice, bob, Self::HELLO)
+            .map_err(Stop::on_the_way)?;
         // What was announced meanwhile has reached alice before this.
         bob.say(Self::HERE).map_err(Stop::on_the_way)?;
         alice.until(Self::HERE).map_err(Stop::on_the_way)?;
@@ -472,9 +536,8 @@ impl Bench {
     pub fn replay(&mut self, uid: &str, speaker: &mut Session) -> Judged<(Vec<Message>, Session)> {
         let mut joiner = self.join(uid)?.hearing_announcements();
         let marker = self.marker();
-        speaker.say(&marker)?;
         // In the replay or live: it is behind all that was said before it.
-        let heard = joiner.until(&marker)?;
+        let heard = self.told(speaker, &mut joiner, &marker)?;
         Ok((heard, joiner))
     }
 

@@ -5,6 +5,7 @@ mod faults;
 
 use serde_json::json;
 
+use super::keeps_history;
 use crate::bench::Bench;
 use crate::case::{Case, Judged, Stop, case};
 use crate::link::{Kind, Link, NUMBER_MOST, Name, random_uid};
@@ -321,6 +322,7 @@ fn announcement_goes(bench: &mut Bench) -> Judged {
 }
 
 fn announcement_comes(bench: &mut Bench) -> Judged {
+    keeps_history(bench)?;
     let (mut link, alice) = bench.link_and_alice()?;
     let mut alice = alice.hearing_announcements();
     let announcement = announcement(bench, "eve");

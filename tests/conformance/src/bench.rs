@@ -251,13 +251,20 @@ impl Bench {
         request: &Request,
     ) -> Judged<Result<(Session, Response), Response>> {
         let response = connection.request(request)?;
+        if response.status == 503 && self.limits().takes_few_sessions() {
+            return Err(Stop::Skip(
+                "the server has as many sessions as it takes (max-sessions)".into(),
+            ));
+        }
         if response.status != 101 {
             return Ok(Err(response));
         }
+        self.headers_have_time()?;
         if let Some(why) = response.why_not_upgraded(request) {
             return Err(Stop::fail("an upgrade as in RFC 6455", why));
         }
-        let session = Session::new(connection, &response.body, true, &self.channel);
+        let mut session = Session::new(connection, &response.body, true, &self.channel);
+        session.dead_after = Some(self.limits().ping_interval * 4);
         Ok(Ok((session, response)))
     }
 
@@ -297,7 +304,6 @@ impl Bench {
 
     /// The session on a connection with TLS.
     fn upgraded(&self, connection: Connection) -> Judged<Session> {
-        self.headers_have_time()?;
         match self.upgrade_on(connection, &self.upgrade_request()) {
             Ok(Ok((session, _))) => Ok(session),
             Ok(Err(response)) => {
@@ -328,6 +334,22 @@ impl Bench {
             false => Err(Stop::Skip(format!(
                 "members are taken for dead after {} ms (ping-interval), too soon for the judge to attend to several",
                 (interval * 4).as_millis()
+            ))),
+        }
+    }
+
+    /// Goes on only if there is time to take a replay of so many bytes, at a rate that is usual.
+    ///
+    /// # Errors
+    /// There is not: the case is skipped.
+    pub fn replays_have_time(&self, bytes: u64) -> Judged {
+        const A_MILLISECOND: u64 = 8 << 10;
+        let time = self.limits().replay_timeout;
+        match time >= Duration::from_millis(bytes / A_MILLISECOND) {
+            true => Ok(()),
+            false => Err(Stop::Skip(format!(
+                "a replay has to be taken in {} ms (replay-timeout), too little for {bytes} bytes",
+                time.as_millis()
             ))),
         }
     }
@@ -400,8 +422,7 @@ impl Bench {
     /// # Errors
     /// They do not hear each other.
     pub fn acquaint(&mut self, one: &mut Session, other: &mut Session) -> Judged<String> {
-        let first = self.marker();
-        self.told(one, other, &first).map_err(Stop::on_the_way)?;
+        self.fence(one, other).map_err(Stop::on_the_way)?;
         let last = self.marker();
         other.say(&last).map_err(Stop::on_the_way)?;
         one.until(&last).map_err(Stop::on_the_way)?;
@@ -505,8 +526,7 @@ impl Bench {
     /// The other does not hear it.
     pub fn fence(&mut self, from: &mut Session, to: &mut Session) -> Judged<Vec<Message>> {
         let marker = self.marker();
-        from.say(&marker)?;
-        to.until(&marker)
+        self.told(from, to, &marker)
     }
 
     /// The other hears nothing but what the one says now.

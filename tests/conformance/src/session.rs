@@ -135,6 +135,12 @@ pub struct Session {
     ended: Option<End>,
     /// Whether a close frame has come.
     is_closed: bool,
+    /// After how long a silence the other end takes this one for dead (K1.2), if it does.
+    pub(crate) dead_after: Option<Duration>,
+    /// When something was sent for the last time.
+    spoke: Instant,
+    /// How long nothing was sent at most.
+    silence: Duration,
     /// When the latest frame was read.
     heard: Instant,
 }
@@ -161,6 +167,9 @@ impl Session {
             unfinished: None,
             ended: None,
             is_closed: false,
+            dead_after: None,
+            spoke: Instant::now(),
+            silence: Duration::ZERO,
             heard: Instant::now(),
         }
     }
@@ -239,6 +248,7 @@ impl Session {
         let mut bytes = frame.clone();
         bytes.masked &= self.is_client;
         let told = shown_frame(frame);
+        self.speaks();
         self.connection.send(&bytes.encode(), &told)
     }
 
@@ -249,6 +259,7 @@ impl Session {
     pub fn send_together(&mut self, frames: &[Frame]) -> Judged {
         let mut bytes = Vec::new();
         let mut told = Vec::new();
+        self.speaks();
         for frame in frames {
             let mut sent = frame.clone();
             sent.masked &= self.is_client;
@@ -272,6 +283,7 @@ impl Session {
     /// # Errors
     /// The other end does not read.
     pub fn send_bytes(&mut self, bytes: &[u8], what: &str) -> Judged {
+        self.speaks();
         self.connection.send(bytes, what)
     }
 
@@ -280,6 +292,7 @@ impl Session {
     /// # Errors
     /// The other end does not read all of it in this time.
     pub fn send_bytes_within(&mut self, bytes: &[u8], what: &str, within: Duration) -> Judged {
+        self.speaks();
         self.connection.send_within(bytes, what, within)
     }
 
@@ -333,6 +346,28 @@ impl Session {
         }
     }
 
+    /// Something is sent.
+    fn speaks(&mut self) {
+        self.silence = self.silence.max(self.spoke.elapsed());
+        self.spoke = Instant::now();
+    }
+
+    /// Goes on only if a session that means to answer pings was not closed because the judge did not get to it.
+    fn is_for_something_else(&self, close: &Close) -> Judged {
+        let silence = self.spoke.elapsed().max(self.silence);
+        let too_long = self.dead_after.filter(|time| silence >= *time * 9 / 10);
+        match too_long {
+            Some(time) if self.answers_pings && close.code == Some(4005) => {
+                Err(Stop::Skip(format!(
+                    "{} was closed for a silence of {:.1} s: what the case does takes longer than that here (ping-interval)",
+                    self.who(),
+                    time.as_secs_f32()
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn take(&mut self, frame: Frame) -> Judged<Option<Event>> {
         let transcript = self.connection.transcript.clone();
         transcript.add(&self.connection.who, Way::Came, shown_frame(&frame));
@@ -362,7 +397,9 @@ impl Session {
             Opcode::PONG => Some(Event::Pong(frame.payload)),
             Opcode::CLOSE => {
                 self.is_closed = true;
-                Some(Event::Close(frame.as_close()))
+                let close = frame.as_close();
+                self.is_for_something_else(&close)?;
+                Some(Event::Close(close))
             }
             Opcode::TEXT | Opcode::BINARY | Opcode::CONTINUATION => {
                 let begun = self.unfinished.take();

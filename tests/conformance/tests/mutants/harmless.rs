@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mles_conformance::Case;
+use black_box::{Launch, PEER_KEY, STD};
 use mles_conformance::report::Status;
-use mles_conformance::wire::{Frame, Opcode, Response};
+use mles_conformance::wire::{Frame, Opcode, Response, Trust};
+use mles_conformance::{Case, Company, Limits, Run, Subject, Target, run};
 use serde_json::{Map, Value};
 
 use crate::proxy::{Entry, Hooks, Proxy, Wires};
 use crate::way::Manner;
-use crate::{PATIENCE, can_be_tried, is_close, is_data, server_cases, shown, tried_with};
+use crate::{
+    PATIENCE, SET, at_a_time, can_be_tried, is_close, is_data, server_cases, shown, tried_with,
+};
 
 /// How often something was done otherwise.
 type Count = Arc<AtomicUsize>;
@@ -187,12 +190,26 @@ fn pass(
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What takes no time: the rest are the same server and the same words, but much of them.
+fn is_quick(case: &Case) -> bool {
+    let mut limits = Limits::default();
+    for limit in SET {
+        limits.set(limit).unwrap();
+    }
+    let is_of_a_peer = case.clause().document == "peering.md";
+    (case.lasts)(&limits) < Duration::from_secs(4)
+        && match case.company {
+            Company::Any => true,
+            Company::Alone => is_of_a_peer,
+            Company::Disruptive | Company::Last => false,
+        }
+}
+
 /// A server with other words, further fields, pongs that nothing has asked for and a ping more than it has to send, whose
 /// answers come in small pieces.
-#[test]
-fn a_talkative_server_is_right() {
+fn talkative(cases: Vec<Case>) {
     let talkative = Talkative::new();
-    let mut cases = server_cases();
+    let mut cases = cases;
     // These are about what a server should do: ping nobody for nothing, and write as the specification does.
     cases.retain(|case| !case.is_meant_by("K1.5") && !case.is_meant_by("F1.1/as-it-should-be"));
     pass(cases, (24, 6), PATIENCE, |server| {
@@ -203,17 +220,101 @@ fn a_talkative_server_is_right() {
 }
 
 /// A server to which it takes 100 ms, and back.
-#[test]
-fn a_server_far_away_is_right() {
+fn far_away(cases: Vec<Case>) {
     let manner = Manner {
         late: Duration::from_millis(100),
         ..Manner::default()
     };
-    pass(
-        server_cases(),
-        (64, 8),
-        Duration::from_millis(1900),
-        |server| Proxy::start(server, Entry::default(), Hooks::default).over(&manner),
-    );
+    let mut cases = cases;
+    // Much has to be said to the server in 2 s.
+    cases.retain(|case| !case.is_meant_by("W1.5"));
+    pass(cases, (48, 8), Duration::from_millis(1900), |server| {
+        Proxy::start(server, Entry::default(), Hooks::default).over(&manner)
+    });
     assert!(manner.applied.load(Ordering::Relaxed) > 0);
+}
+
+fn split() -> (Vec<Case>, Vec<Case>) {
+    server_cases().into_iter().partition(is_quick)
+}
+
+#[test]
+fn a_talkative_server_is_right() {
+    talkative(split().0);
+}
+
+#[test]
+fn a_server_far_away_is_right() {
+    far_away(split().0);
+}
+
+#[test]
+#[ignore = "takes minutes: cases that wait for long timers, and those that send much"]
+fn a_talkative_server_is_right_in_everything() {
+    talkative(split().1);
+}
+
+/// Limits that are allowed, and that make much of what is tried impossible.
+const UNUSUAL: [&[&str]; 7] = [
+    &["limit=0"],
+    &["history-bytes=0"],
+    &["history-channel-bytes=0", "limit=3"],
+    &["max-message=4KiB", "outbox=4KiB", "limit=1"],
+    &["ping-interval=300ms", "probe-timeout=200ms"],
+    &[
+        "history-bytes=64KiB",
+        "header-timeout=200ms",
+        "replay-timeout=10ms",
+    ],
+    &[
+        "max-sessions=20",
+        "filelimit=10",
+        "ping-interval=1h",
+        "probe-timeout=1h",
+    ],
+];
+
+/// A server with these limits is called right, as far as it can be judged.
+fn is_right_with(limits: &[&str]) -> Option<String> {
+    let args: Vec<_> = limits.iter().map(|limit| format!("--{limit}")).collect();
+    let server = Launch::new(&STD)
+        .args(&args)
+        .env(PEER_KEY.0, PEER_KEY.1)
+        .start();
+    let mut target = Target::new(&format!("wss://{}", server.address()), Trust::Anyone).unwrap();
+    for limit in limits {
+        target.limits.set(limit).unwrap();
+    }
+    target.patience = PATIENCE;
+    target.peer_key = Some(PEER_KEY.1.to_owned());
+    let (mut wrong, mut passed) = (Vec::new(), 0);
+    let how = Run {
+        connections: 24,
+        longest: Some(Duration::from_secs(4)),
+        disruptive: false,
+    };
+    let subject = Subject::Server(Arc::new(target));
+    run(&subject, &split().0, how, |verdict| {
+        match Status::of(&verdict.result) {
+            Status::Pass => passed += 1,
+            Status::Skip => {}
+            Status::Inconclusive | Status::Fail => {
+                let case = &verdict.case;
+                wrong.push(format!("{case:?} with {limits:?}: {}", shown(&verdict)));
+            }
+        }
+    });
+    if passed < 50 {
+        wrong.push(format!(
+            "{limits:?}: no more than {passed} cases have passed"
+        ));
+    }
+    (!wrong.is_empty()).then(|| wrong.join("\n"))
+}
+
+/// Whatever a server is configured to: what cannot be tried then is skipped.
+#[test]
+fn servers_with_unusual_limits_are_right() {
+    let wrong = at_a_time(UNUSUAL.len(), &UNUSUAL, |limits| is_right_with(limits));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

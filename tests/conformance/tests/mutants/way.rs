@@ -91,10 +91,11 @@ fn lead(from: &TcpStream, to: &TcpStream, manner: &Manner) {
     let (source, manner) = (from.try_clone().unwrap(), manner.clone());
     let late = manner.late;
     thread::spawn(move || takes(source, late, &sender));
-    let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+    let to = to.try_clone().unwrap();
     thread::spawn(move || {
         if gives(&to, &manner, &receiver).is_err() {
-            let _ = from.shutdown(Shutdown::Both);
+            // What is under way the other way arrives nevertheless.
+            receiver.iter().for_each(drop);
         }
     });
 }

@@ -81,10 +81,12 @@ const MANY: u64 = 60;
 
 /// Fills a history with so many small entries and some big ones.
 fn filled(bench: &mut Bench, uid: &str, small: u64, costs: Costs) -> Judged {
-    bound(bench)?;
+    let bound = bound(bench)?;
     let mut book = Book::open(bench, uid)?;
-    let small = small.min(bench.limits().limit / 2);
-    book.say_many(small, book.overhead() + 20)?;
+    let each = book.overhead() + 20;
+    // Not more than there is room for.
+    let small = small.min(bench.limits().limit / 2).min(bound / 2 / each);
+    book.say_many(small, each)?;
     match costs {
         Costs::Fit => {
             book.fill(bench, 0)?;

@@ -540,14 +540,16 @@ fn lagging(bench: &mut Bench) -> Judged {
     bench
         .fence(&mut bob, &mut carol)
         .map_err(Stop::on_the_way)?;
-    let mut newcomer = bench.open("newcomer")?;
     // One at a time, so that carol does not lag: alice alone does not read.
     for _ in 0..(FLOOD + 2 * outbox).div_ceil(size) {
         let message = Message::binary(vec![7; usize::try_from(size).unwrap_or(1 << 19)]);
         bob.send(&Frame::binary(message.payload.clone()))
             .map_err(Stop::on_the_way)?;
         carol.hears_message(&message).map_err(Stop::on_the_way)?;
+        // So that she is not taken for dead (K1.3).
+        alice.send(&Frame::pong("")).map_err(Stop::on_the_way)?;
     }
+    let mut newcomer = bench.open("newcomer")?;
     // The ping cannot be read, but a pong can be sent: once the newcomer's header has come in, it counts.
     newcomer.say(&bench.header("alice"))?;
     let deadline = Instant::now() + bench.patience();

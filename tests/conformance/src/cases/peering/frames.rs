@@ -361,6 +361,7 @@ fn payloads(link: &Link, bench: &Bench) -> Vec<Message> {
         seq: 1,
         ts: 1,
     };
+    let most = bench.limits().max_message.min(70_000);
     vec![
         Message::text(&link.leave_of(channel)),
         Message::text(&name.to_string()),
@@ -369,7 +370,7 @@ fn payloads(link: &Link, bench: &Bench) -> Vec<Message> {
         Message::binary([]),
         Message::binary([0xff, 0, 0xfe]),
         Message::binary(link.leave_of(channel)),
-        Message::binary(vec![7; 70_000]),
+        Message::binary(vec![7; usize::try_from(most).unwrap_or(70_000)]),
     ]
 }
 

@@ -369,6 +369,7 @@ pub(super) fn history(bench: &Bench) -> Judged<u64> {
             "a history of {LEAST} bytes is needed, so that no socket takes it all; the server keeps less"
         )));
     }
+    bench.replays_have_time(usable)?;
     Ok(usable)
 }
 

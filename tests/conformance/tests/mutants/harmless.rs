@@ -1,17 +1,20 @@
 //! Servers that are right in a way of their own: what the specification leaves open they do otherwise than ours, or they
 //! are far away. No case may call them wrong, or be unable to judge them.
 
-use std::sync::Arc;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use black_box::{Launch, PEER_KEY, STD};
 use mles_conformance::report::Status;
 use mles_conformance::wire::{Frame, Opcode, Response, Trust};
 use mles_conformance::{Case, Company, Limits, Run, Subject, Target, run};
+use rustls::ServerConnection;
 use serde_json::{Map, Value};
 
 use crate::proxy::{Entry, Hooks, Proxy, Wires};
+use crate::transport::hello;
 use crate::way::Manner;
 use crate::{
     PATIENCE, SET, at_a_time, can_be_tried, is_close, is_data, server_cases, shown, tried_with,
@@ -164,6 +167,9 @@ impl Written {
     }
 }
 
+/// One of these tests at a time: they do much at a time themselves.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// None of these cases calls a server behind this proxy wrong, or cannot judge it.
 fn pass(
     cases: Vec<Case>,
@@ -171,6 +177,7 @@ fn pass(
     patience: Duration,
     proxy: impl Fn(std::net::SocketAddr) -> Proxy + Sync,
 ) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let wrong = tried_with(
         cases,
         at_a_time,
@@ -254,6 +261,44 @@ fn a_talkative_server_is_right_in_everything() {
     talkative(split().1);
 }
 
+/// Takes a client over that offers protocols, and not http/1.1: the handshake is completed, and the connection ends right
+/// behind it.
+fn ends_behind_the_handshake(client: &TcpStream) -> bool {
+    let hello = hello(client);
+    let offers = |name: &str| {
+        let length = u8::try_from(name.len()).unwrap();
+        let entry = [&[length], name.as_bytes()].concat();
+        hello.windows(entry.len()).any(|part| part == entry)
+    };
+    let others = ["h2", "http/1.0", "mles-websocket"];
+    if offers("http/1.1") || !others.into_iter().any(offers) {
+        return false;
+    }
+    let config = Entry::new(rustls::ALL_VERSIONS, &[]).tls;
+    let mut tls = ServerConnection::new(config).unwrap();
+    let mut client = client;
+    while tls.is_handshaking() || tls.wants_write() {
+        if tls.complete_io(&mut client).is_err() {
+            break;
+        }
+    }
+    true
+}
+
+/// A server whose TLS cannot refuse a handshake.
+#[test]
+fn a_server_that_closes_behind_the_handshake_is_right() {
+    let mut cases = server_cases();
+    cases.retain(|case| case.is_meant_by("T1.3") || case.is_meant_by("T1.4"));
+    pass(cases, (2, 1), PATIENCE, |server| {
+        let entry = Entry {
+            first: Some(ends_behind_the_handshake),
+            ..Entry::default()
+        };
+        Proxy::start(server, entry, Hooks::default)
+    });
+}
+
 /// Limits that are allowed, and that make much of what is tried impossible.
 const UNUSUAL: [&[&str]; 7] = [
     &["limit=0"],
@@ -304,7 +349,7 @@ fn is_right_with(limits: &[&str]) -> Option<String> {
             }
         }
     });
-    if passed < 50 {
+    if passed < 15 {
         wrong.push(format!(
             "{limits:?}: no more than {passed} cases have passed"
         ));
@@ -315,6 +360,7 @@ fn is_right_with(limits: &[&str]) -> Option<String> {
 /// Whatever a server is configured to: what cannot be tried then is skipped.
 #[test]
 fn servers_with_unusual_limits_are_right() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let wrong = at_a_time(UNUSUAL.len(), &UNUSUAL, |limits| is_right_with(limits));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -2,8 +2,8 @@
 //! are far away. No case may call them wrong, or be unable to judge them.
 
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use black_box::{Launch, PEER_KEY, STD};
@@ -18,7 +18,11 @@ use crate::transport::hello;
 use crate::way::Manner;
 use crate::{
     PATIENCE, SET, at_a_time, can_be_tried, is_close, is_data, server_cases, shown, tried_with,
+    turn,
 };
+
+/// More patience than usual, but less than a probe takes.
+const FAR: Duration = Duration::from_millis(1900);
 
 /// How often something was done otherwise.
 type Count = Arc<AtomicUsize>;
@@ -167,9 +171,6 @@ impl Written {
     }
 }
 
-/// One of these tests at a time: they do much at a time themselves.
-static TURN: Mutex<()> = Mutex::new(());
-
 /// None of these cases calls a server behind this proxy wrong, or cannot judge it.
 fn pass(
     cases: Vec<Case>,
@@ -177,7 +178,7 @@ fn pass(
     patience: Duration,
     proxy: impl Fn(std::net::SocketAddr) -> Proxy + Sync,
 ) {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let wrong = tried_with(
         cases,
         at_a_time,
@@ -219,7 +220,7 @@ fn talkative(cases: Vec<Case>) {
     let mut cases = cases;
     // These are about what a server should do: ping nobody for nothing, and write as the specification does.
     cases.retain(|case| !case.is_meant_by("K1.5") && !case.is_meant_by("F1.1/as-it-should-be"));
-    pass(cases, (24, 6), PATIENCE, |server| {
+    pass(cases, (12, 4), FAR, |server| {
         let each = talkative.clone();
         Proxy::start(server, Entry::default(), move || each.hooks()).over(&talkative.way)
     });
@@ -235,7 +236,7 @@ fn far_away(cases: Vec<Case>) {
     let mut cases = cases;
     // Much has to be said to the server in 2 s.
     cases.retain(|case| !case.is_meant_by("W1.5"));
-    pass(cases, (48, 8), Duration::from_millis(1900), |server| {
+    pass(cases, (32, 6), FAR, |server| {
         Proxy::start(server, Entry::default(), Hooks::default).over(&manner)
     });
     assert!(manner.applied.load(Ordering::Relaxed) > 0);
@@ -330,7 +331,7 @@ fn is_right_with(limits: &[&str]) -> Option<String> {
     for limit in limits {
         target.limits.set(limit).unwrap();
     }
-    target.patience = PATIENCE;
+    target.patience = FAR;
     target.peer_key = Some(PEER_KEY.1.to_owned());
     let (mut wrong, mut passed) = (Vec::new(), 0);
     let how = Run {
@@ -360,7 +361,7 @@ fn is_right_with(limits: &[&str]) -> Option<String> {
 /// Whatever a server is configured to: what cannot be tried then is skipped.
 #[test]
 fn servers_with_unusual_limits_are_right() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let wrong = at_a_time(UNUSUAL.len(), &UNUSUAL, |limits| is_right_with(limits));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

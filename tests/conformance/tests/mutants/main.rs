@@ -28,7 +28,7 @@ mod whose;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -247,9 +247,16 @@ fn can_be_tried(case: &Case) -> bool {
     case.clause_id() != "T3.1" || std::net::TcpListener::bind("[::1]:0").is_ok()
 }
 
+/// Of the tests that have all cases pass only one runs at a time, so that none is called slow.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Each case passes through a proxy that changes nothing: so it is the change that a mutant is noticed for.
 #[test]
 fn a_proxy_that_changes_nothing_passes() {
+    let _turn = turn();
     let wrong = tried(
         server_cases(),
         |case| case,

@@ -1,5 +1,7 @@
 //! What a case works with: connections, sessions, and a channel of its own.
 
+mod conditions;
+
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +11,7 @@ use rustls::{ClientConfig, ClientConnection};
 use serde_json::json;
 use socket2::SockRef;
 
-use crate::case::{Case, Judged, Stop};
+use crate::case::{Case, Company, Judged, Stop};
 use crate::connection::Connection;
 use crate::session::{Message, Session};
 use crate::transcript::{Transcript, Way};
@@ -26,6 +28,8 @@ pub struct Bench {
     markers: u32,
     connections: Arc<()>,
     connections_most: usize,
+    /// Whether other cases run at the same time.
+    has_company: bool,
 }
 
 impl Bench {
@@ -37,6 +41,7 @@ impl Bench {
             markers: 0,
             connections: Arc::new(()),
             connections_most: case.connections,
+            has_company: case.company == Company::Any,
         }
     }
 
@@ -70,58 +75,6 @@ impl Bench {
     /// Adds a line to the transcript.
     pub fn note(&self, what: impl Into<String>) {
         self.transcript.add("", Way::Note, what);
-    }
-
-    /// The key of the server's clients.
-    ///
-    /// # Errors
-    /// It has none: the case is skipped.
-    pub fn key(&self) -> Judged<String> {
-        let key = self.target.key.clone();
-        key.ok_or_else(|| {
-            Stop::Skip("the server has no key, or it was not given (--key-file)".into())
-        })
-    }
-
-    /// Goes on only if the server has no key.
-    ///
-    /// # Errors
-    /// It has one: the case is skipped.
-    pub fn no_key(&self) -> Judged {
-        match self.target.key {
-            None => Ok(()),
-            Some(_) => Err(Stop::Skip("the server has a key".into())),
-        }
-    }
-
-    /// The key of the server's peers, or the empty text.
-    ///
-    /// # Errors
-    /// The server takes no peers: the case is skipped.
-    pub fn peer_key(&self) -> Judged<String> {
-        let key = self.target.peer_key.clone();
-        key.ok_or_else(|| {
-            Stop::Skip(
-                "the server takes no peers, or it was not said that it does (--peer-key-file, --peering)"
-                    .into(),
-            )
-        })
-    }
-
-    /// Goes on only if a channel's history keeps so many small messages, and so many bytes.
-    ///
-    /// # Errors
-    /// It keeps less: the case is skipped.
-    pub fn keeps(&self, messages: u64, bytes: u64) -> Judged {
-        let limits = self.limits();
-        let bound = limits.history_channel_bytes.min(limits.history_bytes / 2);
-        // What an entry costs besides (M3.5).
-        match limits.limit >= messages && bound >= bytes + messages * 256 {
-            true => Ok(()),
-            false => Err(Stop::Skip(format!(
-                "the histories of the server keep less than {messages} messages of {bytes} bytes together"
-            ))),
-        }
     }
 
     /// A channel that nobody is on.
@@ -244,13 +197,20 @@ impl Bench {
         request: &Request,
     ) -> Judged<Result<(Session, Response), Response>> {
         let response = connection.request(request)?;
+        if response.status == 503 && self.limits().takes_few_sessions() {
+            return Err(Stop::Skip(
+                "the server has as many sessions as it takes (max-sessions)".into(),
+            ));
+        }
         if response.status != 101 {
             return Ok(Err(response));
         }
+        self.headers_have_time()?;
         if let Some(why) = response.why_not_upgraded(request) {
             return Err(Stop::fail("an upgrade as in RFC 6455", why));
         }
-        let session = Session::new(connection, &response.body, true, &self.channel);
+        let mut session = Session::new(connection, &response.body, true, &self.channel);
+        session.dead_after = Some(self.limits().ping_interval * 4);
         Ok(Ok((session, response)))
     }
 
@@ -313,6 +273,7 @@ impl Bench {
     /// # Errors
     /// There is no session.
     pub fn join(&self, uid: &str) -> Judged<Session> {
+        self.members_live()?;
         let mut session = self.open(uid)?;
         session.say(&self.header(uid))?;
         Ok(session)
@@ -323,6 +284,7 @@ impl Bench {
     /// # Errors
     /// There is no session.
     pub fn join_on(&self, uid: &str, channel: &str) -> Judged<Session> {
+        self.members_live()?;
         let mut session = self.open(uid)?;
         session.is_on(channel);
         session.say(&self.header_on(uid, channel))?;
@@ -334,6 +296,7 @@ impl Bench {
     /// # Errors
     /// There is no session.
     pub fn join_as(&self, who: &str, uid: &str) -> Judged<Session> {
+        self.members_live()?;
         let mut session = self.open(who)?;
         session.say(&self.header(uid))?;
         Ok(session)
@@ -357,26 +320,51 @@ impl Bench {
     /// # Errors
     /// They do not hear each other.
     pub fn acquaint(&mut self, one: &mut Session, other: &mut Session) -> Judged<String> {
-        let patience = other.patience();
-        let deadline = Instant::now() + patience;
-        // A history that keeps nothing may have to be told again.
-        let again = self.limits().limit == 0;
-        loop {
-            if again {
-                other.connection().patience = Duration::from_millis(500).min(patience);
-            }
-            let heard = self.fence(one, other);
-            other.connection().patience = patience;
-            match heard {
-                Ok(_) => break,
-                Err(_) if again && Instant::now() < deadline => {}
-                Err(stop) => return Err(stop.on_the_way()),
-            }
-        }
+        self.fence(one, other).map_err(Stop::on_the_way)?;
         let last = self.marker();
         other.say(&last).map_err(Stop::on_the_way)?;
         one.until(&last).map_err(Stop::on_the_way)?;
         Ok(last)
+    }
+
+    /// One says this, and the other, which may still be joining, hears it: what it hears before. Where little is kept, it
+    /// is said again until then.
+    ///
+    /// # Errors
+    /// The other does not hear it.
+    pub fn told(&self, one: &mut Session, other: &mut Session, text: &str) -> Judged<Vec<Message>> {
+        one.say(text)?;
+        if !self.keeps_little() {
+            return other.until(text);
+        }
+        let (patience, marked) = (other.patience(), Message::text(text));
+        let expected = format!("text {text:?} at last");
+        let mut deadline = Instant::now() + patience;
+        let (mut before, mut again) = (Vec::new(), false);
+        other.connection().patience = patience / 8;
+        let heard = loop {
+            match other.message(&expected) {
+                Ok(message) if message.equals(&marked) => break Ok(()),
+                Ok(message) => {
+                    before.push(message);
+                    deadline = Instant::now() + patience;
+                }
+                Err(Stop::Fail { .. }) if Instant::now() < deadline && !other.has_ended() => {
+                    again = true;
+                    one.say(text)?;
+                }
+                Err(stop) => break Err(stop),
+            }
+        };
+        other.connection().patience = patience;
+        heard?;
+        if again {
+            // So that what was said twice is behind both.
+            let last = format!("{text}, heard");
+            one.say(&last)?;
+            other.until(&last)?;
+        }
+        Ok(before)
     }
 
     /// What alice says before a case begins.
@@ -387,23 +375,9 @@ impl Bench {
     /// # Errors
     /// It does not.
     pub fn meet(&mut self, alice: &mut Session, bob: &mut Session) -> Judged {
-        // It is in bob's replay, or comes live: either way both are members then. A history that keeps nothing may have
-        // to be told again.
-        let tries = if self.limits().limit == 0 { 20 } else { 1 };
-        for left in (0..tries).rev() {
-            alice.say(Self::HELLO).map_err(Stop::on_the_way)?;
-            let patience = bob.connection().patience;
-            if left > 0 {
-                bob.connection().patience = Duration::from_millis(200);
-            }
-            let met = bob.until(Self::HELLO);
-            bob.connection().patience = patience;
-            match met {
-                Ok(_) => break,
-                Err(stop) if left == 0 => return Err(stop.on_the_way()),
-                Err(_) => {}
-            }
-        }
+        // It is in bob's replay, or comes live: either way both are members then.
+        self.told(alice, bob, Self::HELLO)
+            .map_err(Stop::on_the_way)?;
         // What was announced meanwhile has reached alice before this.
         bob.say(Self::HERE).map_err(Stop::on_the_way)?;
         alice.until(Self::HERE).map_err(Stop::on_the_way)?;
@@ -441,8 +415,7 @@ impl Bench {
     /// The other does not hear it.
     pub fn fence(&mut self, from: &mut Session, to: &mut Session) -> Judged<Vec<Message>> {
         let marker = self.marker();
-        from.say(&marker)?;
-        to.until(&marker)
+        self.told(from, to, &marker)
     }
 
     /// The other hears nothing but what the one says now.
@@ -472,9 +445,8 @@ impl Bench {
     pub fn replay(&mut self, uid: &str, speaker: &mut Session) -> Judged<(Vec<Message>, Session)> {
         let mut joiner = self.join(uid)?.hearing_announcements();
         let marker = self.marker();
-        speaker.say(&marker)?;
         // In the replay or live: it is behind all that was said before it.
-        let heard = joiner.until(&marker)?;
+        let heard = self.told(speaker, &mut joiner, &marker)?;
         Ok((heard, joiner))
     }
 

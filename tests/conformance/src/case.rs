@@ -170,7 +170,8 @@ impl Case {
             .unwrap_or_else(|| panic!("{} is about no clause of the specification", self.name))
     }
 
-    /// Whether a selection such as `J`, `J2`, `J2.1` or `J2.1/oldest-first` means it.
+    /// Whether a selection such as `J`, `J2`, `J2.1` or `J2.1/oldest-first` means it. Which names
+    /// there are it does not know: [`crate::cases::meant_by`] does.
     #[must_use]
     pub fn is_meant_by(&self, selection: &str) -> bool {
         let Some(rest) = self.name.strip_prefix(selection) else {

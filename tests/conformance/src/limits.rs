@@ -70,6 +70,20 @@ impl Limits {
         "rate-limit",
     ];
 
+    /// Whether so few sessions are taken that cases come into each other's way: one that is being closed counts (X1.10).
+    #[must_use]
+    pub fn takes_few_sessions(&self) -> bool {
+        const FEW: u64 = 64;
+        self.max_sessions.is_some_and(|most| most < FEW)
+    }
+
+    /// How many connections cases may have at a time, if they may have so many anyway.
+    #[must_use]
+    pub fn connections(&self, most: usize) -> usize {
+        let sessions = self.max_sessions.unwrap_or(u64::MAX).min(self.filelimit) / 2;
+        usize::try_from(sessions).map_or(most, |sessions| most.min(sessions).max(1))
+    }
+
     /// Sets one of them, as in `limit=100` or `ping-interval=2s`.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "it prints what was asked for")]
 
+use std::collections::HashSet;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -111,19 +112,22 @@ fn complain(error: &str) -> ExitCode {
 
 /// The cases that are meant, of those that this keeps.
 fn chosen(only: &[String], keeps: impl Fn(&Case) -> bool) -> Result<Vec<Case>, String> {
-    let mut cases = cases::all();
-    cases.retain(keeps);
+    let mut all = cases::all();
+    all.retain(keeps);
+    let mut meant = HashSet::new();
     for selection in only {
-        if !cases.iter().any(|case| case.is_meant_by(selection)) {
+        let cases = cases::meant_by(&all, selection);
+        if cases.is_empty() {
             return Err(format!(
                 "--only {selection}: there is no such case; --list shows them all"
             ));
         }
+        meant.extend(cases.into_iter().map(|case| case.name));
     }
     if !only.is_empty() {
-        cases.retain(|case| only.iter().any(|selection| case.is_meant_by(selection)));
+        all.retain(|case| meant.contains(&case.name));
     }
-    Ok(cases)
+    Ok(all)
 }
 
 fn target(options: &Options, server: &str) -> Result<Target, String> {

@@ -54,7 +54,8 @@ pub fn run(subject: &Subject, cases: &[Case], how: Run, mut told: impl FnMut(Ver
     // What lasts longest begins first.
     crowd.sort_by_key(|case| std::cmp::Reverse((case.lasts)(subject.limits())));
     others.sort_by_key(|case| case.company);
-    side_by_side(subject, &crowd, how.connections, &mut told);
+    let connections = subject.limits().connections(how.connections);
+    side_by_side(subject, &crowd, connections, &mut told);
     for case in others {
         told(run_one(subject, case));
     }
@@ -86,13 +87,25 @@ fn side_by_side(
     });
 }
 
+/// With fewer connections that are not sessions yet, a case displaces its own.
+const FEW: u64 = 8;
+
 fn why_not(case: &Case, subject: &Subject, how: Run) -> Option<String> {
     let lasts = (case.lasts)(subject.limits());
     if how.longest.is_some_and(|longest| lasts > longest) {
         let seconds = lasts.as_secs_f32();
         return Some(format!("it takes {seconds:.0} s, and --slow was not given"));
     }
+    let most = subject.limits().max_sessions;
+    let too_many = most.is_some_and(|most| case.connections as u64 > most);
     match case.company {
+        Company::Any | Company::Alone if subject.limits().filelimit < FEW => Some(
+            "the server takes very few connections that are not sessions yet (filelimit)".into(),
+        ),
+        Company::Any | Company::Alone if too_many => Some(format!(
+            "it may have {} sessions at a time, more than the server takes (max-sessions)",
+            case.connections
+        )),
         Company::Any | Company::Alone => None,
         Company::Disruptive if how.disruptive => None,
         Company::Disruptive => {

@@ -1,94 +1,16 @@
 //! One end of a WebSocket: what a case has it say, and what it hears.
 
+mod message;
+
 use std::fmt;
 use std::time::{Duration, Instant};
-
-use serde_json::Value;
 
 use crate::connection::Connection;
 use crate::transcript::{Way, shown, shown_frame};
 use crate::wire::{Close, Decoder, End, Frame, Opcode, Piece, Read};
 use crate::{Judged, Stop};
 
-/// A message, reassembled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// Whether it is text.
-    pub text: bool,
-    /// What it carries.
-    pub payload: Vec<u8>,
-    /// In how many WebSocket frames it came.
-    pub frames: usize,
-}
-
-impl Message {
-    /// A text message in one frame.
-    #[must_use]
-    pub fn text(payload: &str) -> Self {
-        Self {
-            text: true,
-            payload: payload.into(),
-            frames: 1,
-        }
-    }
-
-    /// A binary message in one frame.
-    #[must_use]
-    pub fn binary(payload: impl Into<Vec<u8>>) -> Self {
-        Self {
-            text: false,
-            payload: payload.into(),
-            frames: 1,
-        }
-    }
-
-    /// The announcement of a uid on a channel: the canonical form (J3.1, J3.2).
-    #[must_use]
-    pub fn announcement(uid: &str, channel: &str) -> Self {
-        let (uid, channel) = (escaped(uid), escaped(channel));
-        Self::text(&format!(r#"{{"uid":"{uid}","channel":"{channel}"}}"#))
-    }
-
-    /// Whether type and payload are the same, in however many frames it came.
-    #[must_use]
-    pub fn equals(&self, other: &Self) -> bool {
-        (self.text, &self.payload) == (other.text, &other.payload)
-    }
-
-    /// Whether it reads as an announcement on this channel, in whatever form: an object with a uid and this channel.
-    #[must_use]
-    pub fn announces_on(&self, channel: &str) -> bool {
-        self.text
-            && serde_json::from_slice::<Value>(&self.payload)
-                .is_ok_and(|value| value["uid"].is_string() && value["channel"] == channel)
-    }
-}
-
-impl fmt::Display for Message {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.text { "text" } else { "binary" };
-        write!(f, "{kind} {}", shown(&self.payload))?;
-        match self.frames {
-            1 => Ok(()),
-            count => write!(f, " (in {count} frames)"),
-        }
-    }
-}
-
-/// Several messages as a person can read them.
-#[must_use]
-pub fn listed(messages: &[Message]) -> String {
-    const MOST: usize = 8;
-    if messages.is_empty() {
-        return "nothing".into();
-    }
-    let shown = messages.iter().take(MOST).map(Message::to_string);
-    let mut text = shown.collect::<Vec<_>>().join(", ");
-    if messages.len() > MOST {
-        text.push_str(&format!(" … ({} messages)", messages.len()));
-    }
-    text
-}
+pub use message::{Message, listed};
 
 /// What a session hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,6 +55,14 @@ pub struct Session {
     /// What has come of a fragmented message.
     unfinished: Option<(bool, Vec<u8>, usize)>,
     ended: Option<End>,
+    /// Whether a close frame has come.
+    is_closed: bool,
+    /// After how long a silence the other end takes this one for dead (K1.2), if it does.
+    pub(crate) dead_after: Option<Duration>,
+    /// When something was sent for the last time.
+    spoke: Instant,
+    /// How long nothing was sent at most.
+    silence: Duration,
     /// When the latest frame was read.
     heard: Instant,
 }
@@ -158,6 +88,10 @@ impl Session {
             hears_announcements: false,
             unfinished: None,
             ended: None,
+            is_closed: false,
+            dead_after: None,
+            spoke: Instant::now(),
+            silence: Duration::ZERO,
             heard: Instant::now(),
         }
     }
@@ -206,6 +140,12 @@ impl Session {
         self
     }
 
+    /// Whether a close frame, or the end of the connection, has been heard.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_some() || self.is_closed
+    }
+
     /// Whether the other end has gone, as far as it shows without reading: nothing can be sent to it any more.
     #[must_use]
     pub fn is_gone(&mut self) -> bool {
@@ -230,6 +170,7 @@ impl Session {
         let mut bytes = frame.clone();
         bytes.masked &= self.is_client;
         let told = shown_frame(frame);
+        self.speaks();
         self.connection.send(&bytes.encode(), &told)
     }
 
@@ -240,6 +181,7 @@ impl Session {
     pub fn send_together(&mut self, frames: &[Frame]) -> Judged {
         let mut bytes = Vec::new();
         let mut told = Vec::new();
+        self.speaks();
         for frame in frames {
             let mut sent = frame.clone();
             sent.masked &= self.is_client;
@@ -263,6 +205,7 @@ impl Session {
     /// # Errors
     /// The other end does not read.
     pub fn send_bytes(&mut self, bytes: &[u8], what: &str) -> Judged {
+        self.speaks();
         self.connection.send(bytes, what)
     }
 
@@ -271,6 +214,7 @@ impl Session {
     /// # Errors
     /// The other end does not read all of it in this time.
     pub fn send_bytes_within(&mut self, bytes: &[u8], what: &str, within: Duration) -> Judged {
+        self.speaks();
         self.connection.send_within(bytes, what, within)
     }
 
@@ -324,6 +268,28 @@ impl Session {
         }
     }
 
+    /// Something is sent.
+    fn speaks(&mut self) {
+        self.silence = self.silence.max(self.spoke.elapsed());
+        self.spoke = Instant::now();
+    }
+
+    /// Goes on only if a session that means to answer pings was not closed because the judge did not get to it.
+    fn is_for_something_else(&self, close: &Close) -> Judged {
+        let silence = self.spoke.elapsed().max(self.silence);
+        let too_long = self.dead_after.filter(|time| silence >= *time * 9 / 10);
+        match too_long {
+            Some(time) if self.answers_pings && close.code == Some(4005) => {
+                Err(Stop::Skip(format!(
+                    "{} was closed for a silence of {:.1} s: what the case does takes longer than that here (ping-interval)",
+                    self.who(),
+                    time.as_secs_f32()
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn take(&mut self, frame: Frame) -> Judged<Option<Event>> {
         let transcript = self.connection.transcript.clone();
         transcript.add(&self.connection.who, Way::Came, shown_frame(&frame));
@@ -351,7 +317,12 @@ impl Session {
                 Some(Event::Ping(frame.payload))
             }
             Opcode::PONG => Some(Event::Pong(frame.payload)),
-            Opcode::CLOSE => Some(Event::Close(frame.as_close())),
+            Opcode::CLOSE => {
+                self.is_closed = true;
+                let close = frame.as_close();
+                self.is_for_something_else(&close)?;
+                Some(Event::Close(close))
+            }
             Opcode::TEXT | Opcode::BINARY | Opcode::CONTINUATION => {
                 let begun = self.unfinished.take();
                 let (text, mut payload, frames) = match (begun, frame.opcode) {
@@ -459,17 +430,22 @@ impl Session {
     pub fn pong(&mut self, payload: &[u8]) -> Judged<Vec<Message>> {
         let deadline = Instant::now() + self.patience();
         let expected = format!("{} receives pong {}", self.who(), shown(payload));
-        let mut before = Vec::new();
+        let (mut before, mut another) = (Vec::new(), None);
         loop {
             match self.next(deadline.saturating_duration_since(Instant::now()))? {
                 Some(Event::Pong(came)) if came == payload => return Ok(before),
-                Some(Event::Pong(came)) => {
-                    return Err(Stop::fail(expected, format!("pong {}", shown(&came))));
-                }
+                // Anybody may send one that nothing has asked for (RFC 6455, 5.5.3).
+                Some(Event::Pong(came)) => another = Some(came),
                 Some(Event::Message(message)) => before.push(message),
                 Some(Event::Ping(_)) => {}
                 Some(other) => return Err(Stop::fail(expected, other.to_string())),
-                None => return Err(Stop::fail(expected, self.nothing())),
+                None => {
+                    let came = match another {
+                        Some(other) => format!("pong {}, and no other", shown(&other)),
+                        None => self.nothing(),
+                    };
+                    return Err(Stop::fail(expected, came));
+                }
             }
         }
     }
@@ -569,7 +545,7 @@ impl Session {
         }
     }
 
-    /// For this time, nothing comes but pings.
+    /// For this time, nothing comes but pings, and pongs that nothing has asked for.
     ///
     /// # Errors
     /// What comes.
@@ -578,7 +554,7 @@ impl Session {
         loop {
             match self.next(deadline.saturating_duration_since(Instant::now()))? {
                 None => return Ok(()),
-                Some(Event::Ping(_)) => {}
+                Some(Event::Ping(_) | Event::Pong(_)) => {}
                 Some(other) => {
                     let expected = format!("{} receives nothing", self.who());
                     return Err(Stop::fail(expected, other.to_string()));
@@ -618,25 +594,6 @@ impl Session {
     fn nothing(&self) -> String {
         format!("nothing within {:.1} s", self.patience().as_secs_f32())
     }
-}
-
-/// A name as it stands in the canonical form (J3.2).
-fn escaped(name: &str) -> String {
-    let mut text = String::new();
-    for character in name.chars() {
-        match character {
-            '"' => text.push_str("\\\""),
-            '\\' => text.push_str("\\\\"),
-            '\u{8}' => text.push_str("\\b"),
-            '\u{c}' => text.push_str("\\f"),
-            '\n' => text.push_str("\\n"),
-            '\r' => text.push_str("\\r"),
-            '\t' => text.push_str("\\t"),
-            '\0'..' ' => text.push_str(&format!("\\u{:04x}", u32::from(character))),
-            other => text.push(other),
-        }
-    }
-    text
 }
 
 fn not_rfc6455(what: &str) -> Stop {

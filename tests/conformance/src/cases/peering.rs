@@ -61,6 +61,6 @@ fn without_a_wait(
 fn keeps_history(bench: &Bench) -> Judged {
     match bench.limits().limit {
         0..=3 => Err(Stop::Skip("the server keeps no history".into())),
-        _ => Ok(()),
+        _ => bench.keeps(4, 2048),
     }
 }

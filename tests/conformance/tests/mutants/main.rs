@@ -10,6 +10,7 @@ mod auth;
 mod clients;
 mod closing;
 mod dialers;
+mod harmless;
 mod header;
 mod history;
 mod join;
@@ -22,11 +23,12 @@ mod roles;
 mod settings;
 mod slow;
 mod transport;
+mod way;
 mod whose;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -114,7 +116,10 @@ fn mutants() -> Vec<Mutant> {
 
 /// Servers that are right: one that everybody may join, and one that has a key and takes peers. What a case cannot judge
 /// of the first, it is tried on the second with.
-struct Right([(Server, Option<&'static str>, Option<&'static str>); 2]);
+struct Right {
+    servers: [(Server, Option<&'static str>, Option<&'static str>); 2],
+    patience: Duration,
+}
 
 /// Times are short, so that the cases that wait for them are.
 const SET: [&str; 4] = [
@@ -126,29 +131,37 @@ const SET: [&str; 4] = [
 
 const KEY: &str = "a key of the clients";
 
+/// How long what has to happen at once may take, if nothing is far away.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
 impl Right {
-    fn start() -> Self {
+    fn start(patience: Duration) -> Self {
         let args = SET.map(|limit| format!("--{limit}"));
         let open = Launch::new(&STD).args(&args);
         let keyed = Launch::new(&STD)
             .args(&args)
             .env("MLES_KEY", KEY)
             .env(PEER_KEY.0, PEER_KEY.1);
-        Self([
-            (open.start(), None, None),
-            (keyed.start(), Some(KEY), Some(PEER_KEY.1)),
-        ])
+        Self {
+            servers: [
+                (open.start(), None, None),
+                (keyed.start(), Some(KEY), Some(PEER_KEY.1)),
+            ],
+            patience,
+        }
     }
 
     /// Runs a case on the server that it applies to, through this.
     fn judge(&self, case: &Case, started: &[&str], proxy: impl Fn(SocketAddr) -> Proxy) -> Verdict {
         let settings = settings::of(case);
         if settings.is_some() || !started.is_empty() {
-            return judge_alone(case, settings.unwrap_or_default(), started, proxy);
+            let settings = settings.unwrap_or_default();
+            return judge_alone(case, settings, started, self.patience, proxy);
         }
-        let verdicts = self.0.iter().map(|(server, key, peer_key)| {
+        let verdicts = self.servers.iter().map(|(server, key, peer_key)| {
             let proxy = proxy(server.address());
             let mut target = target(&proxy, &SET);
+            target.patience = self.patience;
             target.key = key.map(str::to_owned);
             target.peer_key = peer_key.map(str::to_owned);
             run_one(&Subject::Server(Arc::new(target)), case)
@@ -172,7 +185,7 @@ fn target(proxy: &Proxy, set: &[&str]) -> Target {
         target.limits.set(limit).unwrap();
     }
     target.addresses.clone_from(&proxy.addresses);
-    target.patience = Duration::from_millis(1500);
+    target.patience = PATIENCE;
     target
 }
 
@@ -190,6 +203,7 @@ fn judge_alone(
     case: &Case,
     settings: &[&str],
     started: &[&str],
+    patience: Duration,
     proxy: impl Fn(SocketAddr) -> Proxy,
 ) -> Verdict {
     let told = overridden(&SET, settings);
@@ -204,6 +218,7 @@ fn judge_alone(
     let mut server = launch.start();
     let proxy = proxy(server.address());
     let mut target = target(&proxy, &told);
+    target.patience = patience;
     target.key = has_peers.then(|| KEY.to_owned());
     target.peer_key = has_peers.then(|| PEER_KEY.1.to_owned());
     let ends = case.company == Company::Last;
@@ -232,9 +247,16 @@ fn can_be_tried(case: &Case) -> bool {
     case.clause_id() != "T3.1" || std::net::TcpListener::bind("[::1]:0").is_ok()
 }
 
+/// Of the tests that have all cases pass only one runs at a time, so that none is called slow.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Each case passes through a proxy that changes nothing: so it is the change that a mutant is noticed for.
 #[test]
 fn a_proxy_that_changes_nothing_passes() {
+    let _turn = turn();
     let wrong = tried(
         server_cases(),
         |case| case,
@@ -257,18 +279,11 @@ fn a_proxy_that_changes_nothing_passes() {
 /// Each case fails, and is not merely inconclusive, with each of its mutants.
 #[test]
 fn every_mutant_is_noticed() {
-    let mut pairs = Vec::new();
+    let (mut pairs, all) = (Vec::new(), server_cases());
     for mutant in mutants() {
         let mutant = Arc::new(mutant);
-        let all = server_cases();
-        // A whole name means that case, though it may be the beginning of others.
-        let is_whole = all.iter().any(|case| case.name == mutant.case);
-        for case in all {
-            let is_meant = match is_whole {
-                true => case.name == mutant.case,
-                false => case.is_meant_by(&mutant.case),
-            };
-            if is_meant && can_be_tried(&case) {
+        for case in cases::meant_by(&all, &mutant.case) {
+            if can_be_tried(&case) {
                 pairs.push((case, mutant.clone()));
             }
         }
@@ -343,6 +358,17 @@ fn tried<T: Sync>(
     case: impl Fn(&T) -> &Case + Sync,
     work: impl Fn(&Right, &T) -> Option<String> + Sync,
 ) -> Vec<String> {
+    tried_with(all, (12, 4), PATIENCE, case, work)
+}
+
+/// The same, so many at a time in company and without, and with this patience.
+fn tried_with<T: Sync>(
+    all: Vec<T>,
+    (together, apart): (usize, usize),
+    patience: Duration,
+    case: impl Fn(&T) -> &Case + Sync,
+    work: impl Fn(&Right, &T) -> Option<String> + Sync,
+) -> Vec<String> {
     let only = std::env::var("ONLY").unwrap_or_default();
     let (crowd, others): (Vec<_>, Vec<_>) = all
         .into_iter()
@@ -356,10 +382,11 @@ fn tried<T: Sync>(
         }
         found
     };
-    let shared = Right::start();
-    let mut found = at_a_time(12, &crowd, |one| timed(&shared, one));
+    let shared = Right::start(patience);
+    let mut found = at_a_time(together, &crowd, |one| timed(&shared, one));
     drop(shared);
-    found.extend(at_a_time(4, &others, |one| timed(&Right::start(), one)));
+    let alone = |one: &T| timed(&Right::start(patience), one);
+    found.extend(at_a_time(apart, &others, alone));
     found
 }
 

@@ -17,6 +17,8 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 use socket2::{Domain, SockRef, Socket, Type};
 
+use crate::way::{Manner, Way};
+
 type Heads<T> = Box<dyn FnMut(&mut T, &mut Wires) + Send>;
 type Frames = Box<dyn FnMut(Frame, &mut Wires) + Send>;
 type Bytes = Box<dyn FnMut(&[u8], &mut Wires) + Send>;
@@ -35,12 +37,19 @@ pub(crate) struct Hooks {
     server_ended: Option<Time>,
     tick: Option<Time>,
     is_greedy: bool,
+    records: Option<Arc<AtomicUsize>>,
 }
 
 impl Hooks {
     /// What the server sends is taken although the client does not take it.
     pub(crate) fn greedy(mut self) -> Self {
         self.is_greedy = true;
+        self
+    }
+
+    /// The first that the client gets comes in records of TLS of a few bytes, which are counted.
+    pub(crate) fn in_records(mut self, count: &Arc<AtomicUsize>) -> Self {
+        self.records = Some(count.clone());
         self
     }
 
@@ -202,6 +211,9 @@ struct Side {
     tcp: TcpStream,
     tls: Option<rustls::Connection>,
     out: VecDeque<u8>,
+    /// Counts records of a few bytes, as long as there are any.
+    records: Option<Arc<AtomicUsize>>,
+    sent: usize,
     /// No more is to be sent.
     finishing: bool,
     finished: bool,
@@ -219,6 +231,8 @@ impl Side {
             tcp,
             tls,
             out: VecDeque::new(),
+            records: None,
+            sent: 0,
             finishing: false,
             finished: false,
             has_ended: false,
@@ -271,7 +285,14 @@ impl Side {
                 Some(tls) if tls.wants_write() => tls.write_tls(&mut self.tcp).map(|_| 0),
                 Some(tls) if !self.out.is_empty() => {
                     let (front, _) = self.out.as_slices();
-                    tls.writer().write(&front[..front.len().min(1 << 14)])
+                    let most = match &self.records {
+                        Some(records) if self.sent < IN_RECORDS => {
+                            records.fetch_add(1, Ordering::Relaxed);
+                            1 + self.sent % 29
+                        }
+                        _ => 1 << 14,
+                    };
+                    tls.writer().write(&front[..front.len().min(most)])
                 }
                 None if !self.out.is_empty() => self.tcp.write(self.out.as_slices().0),
                 Some(tls) if self.finishing && !self.finished && !tls.is_handshaking() => {
@@ -289,6 +310,7 @@ impl Side {
             match result {
                 Ok(count) => {
                     self.out.drain(..count);
+                    self.sent += count;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(_) => self.is_over = true,
@@ -301,6 +323,9 @@ impl Side {
         !self.is_over && (tls || !self.out.is_empty() || self.finishing)
     }
 }
+
+/// How much comes in records of a few bytes.
+const IN_RECORDS: usize = 1 << 10;
 
 /// How the proxy accepts connections.
 pub(crate) struct Entry {
@@ -339,6 +364,10 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     /// The same port over IPv4, and over IPv6 if there is any.
     pub(crate) addresses: Vec<SocketAddr>,
+    /// Where it listens itself.
+    own: Vec<SocketAddr>,
+    /// What leads there, if it is not reached directly.
+    way: Option<Way>,
     stop: Arc<AtomicBool>,
 }
 
@@ -377,9 +406,20 @@ impl Proxy {
         }
         Self {
             address: addresses[0],
+            own: addresses.clone(),
             addresses,
+            way: None,
             stop,
         }
+    }
+
+    /// The same at the end of a way.
+    pub(crate) fn over(mut self, manner: &Manner) -> Self {
+        let way = Way::to(&self.own, manner);
+        self.address = way.addresses[0];
+        self.addresses.clone_from(&way.addresses);
+        self.way = Some(way);
+        self
     }
 }
 
@@ -387,14 +427,14 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         // So that its threads see it.
-        for address in &self.addresses {
+        for address in &self.own {
             let _ = TcpStream::connect(address);
         }
     }
 }
 
 /// One port over IPv4, and over IPv6 if there is any.
-fn listeners() -> Vec<TcpListener> {
+pub(crate) fn listeners() -> Vec<TcpListener> {
     let has_ipv6 = TcpListener::bind("[::1]:0").is_ok();
     loop {
         let four = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -454,6 +494,7 @@ fn serve(
         closing: false,
         resets: false,
     };
+    wires.client.records.clone_from(&hooks.records);
     let mut stage = if as_it_is { Stage::Raw } else { Stage::Head };
     let (mut request, mut response) = (Vec::new(), Vec::new());
     let mut up = Decoder::lenient(1 << 20);

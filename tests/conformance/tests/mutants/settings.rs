@@ -35,6 +35,9 @@ const SETTINGS: &[(&str, &[&str])] = &[
         ],
     ),
     ("L3.10/nobody-else", &["max-message=4MiB"]),
+    // Who does not read is silent for long, on a machine that is busy.
+    ("L2", &["ping-interval=24s"]),
+    ("L3", &["ping-interval=24s"]),
     (
         "S1.6/never",
         &["history-bytes=8MiB", "history-channel-bytes=256KiB"],

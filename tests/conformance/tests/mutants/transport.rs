@@ -86,7 +86,7 @@ fn tls() -> Vec<Mutant> {
 }
 
 /// The first bytes of a client, which stay to be read.
-fn hello(client: &TcpStream) -> Vec<u8> {
+pub(crate) fn hello(client: &TcpStream) -> Vec<u8> {
     let mut bytes = vec![0; 1 << 12];
     let mut count = client.peek(&mut bytes).unwrap_or(0);
     // Behind the head of its record, whose length ends it.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::http::is_sentence;
 use crate::Limits;
 use crate::bench::{Bench, random_digits};
 use crate::case::{Case, Company, Judged, Stop, case};
@@ -217,8 +218,7 @@ pub(super) fn has_code_and_reason(close: &Close) -> Judged {
     if close.reason.len() > 123 {
         return wrong("the reason is too long");
     }
-    let is_sentence = close.reason.trim().contains(' ');
-    match is_sentence || code == 1000 {
+    match is_sentence(&close.reason) || code == 1000 {
         true => Ok(()),
         false => wrong("that is not a sentence"),
     }

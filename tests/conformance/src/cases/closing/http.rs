@@ -186,6 +186,7 @@ fn repeats_nothing(bench: &Bench, refused: Refused) -> Judged {
     let token = format!("token{}", random_digits());
     let answered = answered(bench, refused, &token);
     let (_, response) = answered.map_err(Stop::on_the_way)?;
+    nothing_is_served(refused, &response)?;
     if response.body.is_empty() {
         let why = format!("{} without a body", response.status);
         return Err(Stop::Inconclusive(why));
@@ -216,6 +217,24 @@ pub(super) fn is_answered(
     Ok(text)
 }
 
+/// Whether a text can be a sentence: several words, or in a script that may not part them.
+pub(super) fn is_sentence(text: &str) -> bool {
+    text.trim().contains(' ') || !text.is_ascii()
+}
+
+/// Goes on only if nothing is served at the path of a request that asks for what is not there: what is served where is
+/// the server's own matter (section 14).
+fn nothing_is_served(refused: Refused, response: &Response) -> Judged {
+    let asks = ["404-nothing-there", "head"].contains(&refused.name);
+    match asks && (200..400).contains(&response.status) {
+        false => Ok(()),
+        true => Err(Stop::Skip(format!(
+            "the server serves something at any path: {}",
+            response.status
+        ))),
+    }
+}
+
 fn sentence(response: &Response) -> Judged<String> {
     let wrong = |why: &str| {
         let came = format!("{why}: {}", shown(&response.body));
@@ -228,7 +247,7 @@ fn sentence(response: &Response) -> Judged<String> {
     if begin.starts_with('<') || begin.starts_with('{') {
         return wrong("not plain text");
     }
-    if !begin.trim_end().contains(' ') {
+    if !is_sentence(begin) {
         return wrong("not a sentence");
     }
     match response.field("Content-Type") {
@@ -242,6 +261,7 @@ fn sentence(response: &Response) -> Judged<String> {
 fn is_refused(bench: &Bench, refused: Refused) -> Judged {
     let token = format!("token{}", random_digits());
     let (mut connection, response) = answered(bench, refused, &token)?;
+    nothing_is_served(refused, &response)?;
     if refused.name == "head" {
         // The table can be read in both ways, if there is nothing at the path.
         return match response.status {

@@ -107,8 +107,11 @@ fn closed_in_time(bench: &Bench, mut meanwhile: impl FnMut(&mut Session, u32) ->
 fn wait_of_a_newcomer(bench: &mut Bench) -> Judged {
     let limits = bench.limits();
     let (time, wait) = (limits.header_timeout, limits.probe_timeout);
-    if wait < Duration::from_secs(1) || time < wait / 2 + Duration::from_millis(500) {
-        let why = "the times for the header and for the probe are too short to tell";
+    if wait < Duration::from_secs(1)
+        || time < wait / 2 + Duration::from_millis(500)
+        || limits.ping_interval * 4 < time + wait
+    {
+        let why = "the times for the header and for the probe, or until the incumbent is taken for dead, are too short to tell";
         return Err(Stop::Skip(why.into()));
     }
     let (mut alice, mut bob) = bench.pair()?;

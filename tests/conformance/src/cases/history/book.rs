@@ -50,6 +50,7 @@ pub(super) fn bound(bench: &Bench) -> Judged<u64> {
             "the bound of a channel, {bound} bytes, is not between 16 KiB and 64 MiB"
         ));
     }
+    bench.replays_have_time(bound)?;
     if limits.history_bytes < 2 * bound {
         return skip("the bound of all channels is less than twice that of one".into());
     }

@@ -81,10 +81,12 @@ const MANY: u64 = 60;
 
 /// Fills a history with so many small entries and some big ones.
 fn filled(bench: &mut Bench, uid: &str, small: u64, costs: Costs) -> Judged {
-    bound(bench)?;
+    let bound = bound(bench)?;
     let mut book = Book::open(bench, uid)?;
-    let small = small.min(bench.limits().limit / 2);
-    book.say_many(small, book.overhead() + 20)?;
+    let each = book.overhead() + 20;
+    // Not more than there is room for.
+    let small = small.min(bench.limits().limit / 2).min(bound / 2 / each);
+    book.say_many(small, each)?;
     match costs {
         Costs::Fit => {
             book.fill(bench, 0)?;
@@ -195,7 +197,7 @@ fn older_announcement_first(bench: &mut Bench) -> Judged {
 }
 
 fn limit_before_bound(bench: &mut Bench) -> Judged {
-    bound(bench)?;
+    let bound = bound(bench)?;
     let limit = bench.limits().limit;
     if limit > 1000 {
         return Err(Stop::Skip(format!("the server keeps {limit} messages")));
@@ -203,6 +205,11 @@ fn limit_before_bound(bench: &mut Bench) -> Judged {
     let mut book = Book::open(bench, "alice")?;
     // As many messages as the limit says, and as many bytes as the bound says.
     let small = book.overhead() + 20;
+    if (limit + 4) * small > bound / 2 {
+        return Err(Stop::Skip(format!(
+            "the bound of a channel, {bound} bytes, has no room for {limit} messages"
+        )));
+    }
     let missing = |book: &Book| limit.saturating_sub(book.messages() + book.count_to_fill(bench));
     while missing(&book) > 0 {
         book.say_many(missing(&book), small)?;

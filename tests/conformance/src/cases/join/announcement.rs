@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::bench::Bench;
 use crate::case::{Case, Judged, Stop, case};
-use crate::session::{Message, Session, listed};
+use crate::session::{Event, Message, Session, listed};
 use crate::wire::Frame;
 
 pub(super) fn cases() -> Vec<Case> {
@@ -294,8 +294,9 @@ fn as_many_as_the_limit(bench: &mut Bench) -> Judged {
     }
     let mut watcher = bench.join("watcher")?.hearing_announcements();
     let shared = &*bench;
+    let mut live = Vec::new();
     // Several at a time, since each takes some round trips.
-    let done: Vec<Judged> = thread::scope(|scope| {
+    let (done, heard) = thread::scope(|scope| {
         let workers: Vec<_> = (0..6)
             .map(|worker| {
                 scope.spawn(move || {
@@ -309,12 +310,18 @@ fn as_many_as_the_limit(bench: &mut Bench) -> Judged {
                 })
             })
             .collect();
-        let done = workers.into_iter().map(|worker| worker.join());
+        // Meanwhile the watcher listens, and answers pings.
+        let mut heard = Ok(());
+        while heard.is_ok() && !workers.iter().all(|worker| worker.is_finished()) {
+            heard = listens(&mut watcher, &mut live);
+        }
+        let mut done = workers.into_iter().map(|worker| worker.join());
         let panicked = || Err(Stop::Inconclusive("the judge has panicked".into()));
-        done.map(|done| done.unwrap_or_else(|_| panicked()))
-            .collect()
+        let done = done.try_for_each(|done| done.unwrap_or_else(|_| panicked()));
+        (done, heard)
     });
-    done.into_iter().collect::<Judged>()?;
+    done?;
+    heard?;
     // What was announced live, in its order, is what the history ends with.
     watcher.say("all have been here")?;
     let mut speaker = bench.join("speaker")?;
@@ -322,7 +329,7 @@ fn as_many_as_the_limit(bench: &mut Bench) -> Judged {
         .until("all have been here")
         .map_err(Stop::on_the_way)?;
     speaker.say("they have")?;
-    let mut live = watcher.until("they have").map_err(Stop::on_the_way)?;
+    live.extend(watcher.until("they have").map_err(Stop::on_the_way)?);
     live.retain(|message| message.announces_on(&bench.channel));
     let kept = usize::try_from(limit).unwrap_or(usize::MAX);
     if live.len() <= kept {
@@ -340,6 +347,20 @@ fn as_many_as_the_limit(bench: &mut Bench) -> Judged {
             format!("{} announcements: {}", came.len(), listed(&came)),
         )),
     }
+}
+
+/// What a member hears for a moment.
+fn listens(member: &mut Session, heard: &mut Vec<Message>) -> Judged {
+    const MOMENT: Duration = Duration::from_millis(50);
+    match member.next(MOMENT)? {
+        Some(Event::Message(message)) => heard.push(message),
+        Some(Event::Ping(_) | Event::Pong(_)) | None => {}
+        Some(end @ (Event::Close(_) | Event::End(_))) => {
+            let why = format!("{} is gone: {end}", member.who());
+            return Err(Stop::Inconclusive(why));
+        }
+    }
+    Ok(())
 }
 
 fn own_form_distributed(bench: &mut Bench) -> Judged {

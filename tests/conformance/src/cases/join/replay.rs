@@ -248,6 +248,7 @@ fn large(bench: &Bench) -> Judged<(u64, u64)> {
     let limits = bench.limits();
     let bound = limits.history_channel_bytes.min(limits.history_bytes / 8);
     let total = (bound * 3 / 4).min(6 << 20);
+    bench.replays_have_time(total)?;
     let count = limits.limit.min(100) / 2;
     let size = (total / count).min(limits.max_message).min(1 << 18);
     Ok((count, size))

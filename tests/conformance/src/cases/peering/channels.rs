@@ -162,9 +162,7 @@ fn nothing_is_sent(bench: &mut Bench) -> Judged {
     let (mut link, mut alice) = bench.link_and_alice()?;
     leave(bench, &mut link)?;
     let mut bob = bench.join("bob")?;
-    let marker = bench.marker();
-    alice.say(&marker)?;
-    bob.until(&marker).map_err(Stop::on_the_way)?;
+    bench.acquaint(&mut alice, &mut bob)?;
     link.say(link.join_of(&channel, &json!({})))?;
     link.hears(
         Kind::Join,

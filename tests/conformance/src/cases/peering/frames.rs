@@ -5,6 +5,7 @@ mod faults;
 
 use serde_json::json;
 
+use super::keeps_history;
 use crate::bench::Bench;
 use crate::case::{Case, Judged, Stop, case};
 use crate::link::{Kind, Link, NUMBER_MOST, Name, random_uid};
@@ -321,6 +322,7 @@ fn announcement_goes(bench: &mut Bench) -> Judged {
 }
 
 fn announcement_comes(bench: &mut Bench) -> Judged {
+    keeps_history(bench)?;
     let (mut link, alice) = bench.link_and_alice()?;
     let mut alice = alice.hearing_announcements();
     let announcement = announcement(bench, "eve");
@@ -359,6 +361,7 @@ fn payloads(link: &Link, bench: &Bench) -> Vec<Message> {
         seq: 1,
         ts: 1,
     };
+    let most = bench.limits().max_message.min(70_000);
     vec![
         Message::text(&link.leave_of(channel)),
         Message::text(&name.to_string()),
@@ -367,7 +370,7 @@ fn payloads(link: &Link, bench: &Bench) -> Vec<Message> {
         Message::binary([]),
         Message::binary([0xff, 0, 0xfe]),
         Message::binary(link.leave_of(channel)),
-        Message::binary(vec![7; 70_000]),
+        Message::binary(vec![7; usize::try_from(most).unwrap_or(70_000)]),
     ]
 }
 

@@ -251,6 +251,7 @@ fn fill(bench: &Bench) -> Judged {
 }
 
 fn elsewhere_is_nobody_here(bench: &mut Bench) -> Judged {
+    keeps_history(bench)?;
     let channel = bench.channel.clone();
     let mut link = bench.link("peer")?;
     link.join(&channel)?;

@@ -100,6 +100,7 @@ fn in_time(began: Instant) -> Judged {
 }
 
 fn gets_the_upstreams_history(bench: &mut Bench) -> Judged {
+    keeps_history(bench)?;
     let channel = bench.channel.clone();
     bench.beneath(&[], |bench, upstream| {
         let mut alice = bench.join("alice")?;
@@ -165,9 +166,10 @@ fn heard_meanwhile(bench: &mut Bench) -> Judged {
             |bench| {
                 tries += 1;
                 let uid = format!("carol {tries}");
+                // The way there is no part of it.
+                let mut carol = bench.open(&uid)?;
                 let began = Instant::now();
-                let mut carol = bench.join(&uid)?;
-                carol.say(&uid)?;
+                carol.send_together(&[Frame::text(bench.header(&uid)), Frame::text(&*uid)])?;
                 alice.hears(&format!(r#"{{"uid":"{uid}","channel":"{channel}"}}"#))?;
                 alice.hears(&uid)?;
                 Ok(began)

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use super::stall::{Stall, certain, flooded_and_read, giant, outbox, payloads};
+use super::stall::{PING, Stall, certain, flooded_and_read, giant, outbox, payloads};
 use crate::bench::Bench;
 use crate::case::{Case, Company, Judged, Stop, case};
 use crate::session::{Event, Session};
@@ -176,7 +176,7 @@ fn ping(stall: &mut Stall) -> Judged {
     const BEHIND: &str = "behind the ping";
     stall
         .alice
-        .send(&Frame::ping("now"))
+        .send(&Frame::ping(PING))
         .map_err(Stop::on_the_way)?;
     stall.alice.say(BEHIND).map_err(Stop::on_the_way)?;
     stall.carol.until(BEHIND).map_err(Stop::on_the_way)?;
@@ -215,7 +215,7 @@ fn not_lost(bench: &mut Bench) -> Judged {
         return Ok(());
     }
     // It may come last.
-    let pong = stall.alice.pong(b"now");
+    let pong = stall.alice.pong(PING);
     pong.map(drop)
 }
 
@@ -267,6 +267,10 @@ fn nobody_else(bench: &mut Bench) -> Judged {
     stall.without_carol().map_err(Stop::on_the_way)?;
     for _ in 0..READERS {
         stall.send(size)?;
+        for reader in &mut readers {
+            // So that it is not taken for dead (K1.3).
+            reader.send(&Frame::pong("")).map_err(Stop::on_the_way)?;
+        }
     }
     for _ in 0..3 {
         bench.nothing_but_fence(&mut dave, &mut erin, "anything else")?;

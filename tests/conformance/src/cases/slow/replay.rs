@@ -180,7 +180,8 @@ fn slowest_joiners(bench: &mut Bench) -> Judged {
     let (_, measured) = overflow(bench).map_err(Stop::on_the_way)?;
     // What a replay holds that has left the history, with some room.
     let held = size.saturating_sub(measured.bytes) * 4 / 5;
-    let count = limits.history_bytes.checked_div(held).unwrap_or(u64::MAX) + 2;
+    let count = limits.history_bytes.checked_div(held);
+    let count = count.unwrap_or(u64::MAX).saturating_add(2);
     let Some(count) = usize::try_from(count)
         .ok()
         .filter(|count| *count <= CHANNELS)

@@ -16,12 +16,15 @@ pub(in crate::cases) struct Stall {
     sent: Vec<u64>,
 }
 
+/// What is in a ping of alice's.
+pub(super) const PING: &[u8] = b"now";
+
 /// What alice got when she read again.
 #[derive(Debug, Default)]
 pub(in crate::cases) struct Drained {
     /// How many of bob's messages.
     pub(in crate::cases) loads: usize,
-    /// How many of them before the first pong, if there was one.
+    /// How many of them before the pong for her ping, if there was one.
     pub(in crate::cases) before_pong: Option<usize>,
     /// The close frame behind them.
     pub(in crate::cases) close: Option<Close>,
@@ -166,9 +169,15 @@ impl Stall {
     /// # Errors
     /// Alice delays bob or carol.
     pub(in crate::cases) fn tell(&mut self, length: u64) -> Judged {
+        self.lives()?;
         tell(&mut self.bob, &mut self.carol, self.sent.len(), length)?;
         self.sent.push(length);
         Ok(())
+    }
+
+    /// Alice, who does not read and so answers no pings, is not to be taken for dead (K1.3).
+    fn lives(&mut self) -> Judged {
+        self.alice.send(&Frame::pong("")).map_err(Stop::on_the_way)
     }
 
     /// The same as often as it takes for so many bytes.
@@ -208,6 +217,7 @@ impl Stall {
 
     /// Bob sends a message with so many bytes, whether or not anybody hears it.
     pub(super) fn send(&mut self, length: u64) -> Judged {
+        self.lives()?;
         let payload = payload(self.sent.len(), length);
         self.bob.send(&Frame::binary(payload))?;
         self.sent.push(length);
@@ -241,11 +251,11 @@ impl Stall {
         while drained.loads < self.sent.len() {
             match self.alice.next_but_pings(time)? {
                 Some(Event::Message(message)) => self.got(&message, &mut drained)?,
-                Some(Event::Pong(_)) => {
+                Some(Event::Pong(payload)) if payload == PING => {
                     let before = drained.loads;
                     drained.before_pong.get_or_insert(before);
                 }
-                Some(Event::Ping(_)) => {}
+                Some(Event::Ping(_) | Event::Pong(_)) => {}
                 Some(Event::Close(close)) => {
                     drained.close = Some(close);
                     break;
@@ -359,6 +369,7 @@ pub(super) fn history(bench: &Bench) -> Judged<u64> {
             "a history of {LEAST} bytes is needed, so that no socket takes it all; the server keeps less"
         )));
     }
+    bench.replays_have_time(usable)?;
     Ok(usable)
 }
 

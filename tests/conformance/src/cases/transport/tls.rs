@@ -234,11 +234,7 @@ fn alpn_refused(bench: &mut Bench) -> Judged {
         for version in [&TLS12, &TLS13] {
             let began = Instant::now();
             match shaken(bench, &[version], offer)? {
-                Ok(connection) => {
-                    let expected = format!("with the offer of {offer:?} the handshake fails");
-                    let came = format!("the handshake is complete; {}", alpn_of(&connection));
-                    return Err(Stop::fail(expected, came));
-                }
+                Ok(connection) => ends_behind_it(bench, connection, offer)?,
                 Err(_) if began.elapsed() >= bench.patience() => {
                     let why = format!("with the offer of {offer:?} nothing came in time");
                     return Err(Stop::Inconclusive(why));
@@ -248,6 +244,27 @@ fn alpn_refused(bench: &mut Bench) -> Judged {
         }
     }
     Ok(())
+}
+
+/// A handshake that was complete although http/1.1 was not offered: TLS could not have it fail, and nothing is selected;
+/// then the connection ends right behind it.
+fn ends_behind_it(bench: &Bench, mut connection: Connection, offer: &[&str]) -> Judged {
+    let came = format!("the handshake is complete; {}", alpn_of(&connection));
+    let expected = format!(
+        "with the offer of {offer:?} the handshake fails, or the connection ends right behind it"
+    );
+    let tls = connection.stream.connection();
+    if tls.is_some_and(|tls| tls.alpn_protocol().is_some()) {
+        return Err(Stop::fail(expected, came));
+    }
+    match connection.rest(bench.patience()) {
+        Ok((bytes, _)) if bytes.is_empty() => Ok(()),
+        Ok((bytes, _)) => Err(Stop::fail(expected, shown(&bytes))),
+        Err(_) => Err(Stop::fail(
+            expected,
+            format!("{came}, and the connection is open"),
+        )),
+    }
 }
 
 fn no_alpn(bench: &mut Bench) -> Judged {

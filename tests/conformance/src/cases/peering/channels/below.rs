@@ -127,6 +127,7 @@ fn serve(upstream: &mut Link, channel: &str) -> Judged {
 }
 
 fn stays_joined(bench: &mut Bench) -> Judged {
+    keeps_history(bench)?;
     let channel = bench.channel.clone();
     bench.beneath(&[], |bench, upstream| {
         let mut alice = bench.join("alice")?;
@@ -381,6 +382,7 @@ fn refused_is_not_joined(bench: &mut Bench) -> Judged {
 }
 
 fn counts_as_synchronised(bench: &mut Bench) -> Judged {
+    keeps_history(bench)?;
     bench.beneath(&[], |bench, upstream| {
         without_a_wait(
             bench,
@@ -392,8 +394,11 @@ fn counts_as_synchronised(bench: &mut Bench) -> Judged {
                 upstream.joined(&channel).map_err(Stop::on_the_way)?;
                 upstream.say(upstream.leave_of(&channel))?;
                 alice.say("hello")?;
+                // The way there is no part of it.
+                let mut bob = bench.open("bob")?;
+                bob.is_on(&channel);
                 let began = Instant::now();
-                let mut bob = bench.join_on("bob", &channel)?;
+                bob.say(&bench.header_on("bob", &channel))?;
                 bob.until("hello")?;
                 Ok(began)
             },

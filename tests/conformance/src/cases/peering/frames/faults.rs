@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{fault, join};
 use crate::bench::Bench;
 use crate::case::{Case, Company, Judged, Stop, case};
+use crate::cases::peering::keeps_history;
 use crate::link::{Kind, Link, Name, random_uid};
 use crate::wire::Frame;
 
@@ -252,6 +253,7 @@ fn first_tells(bench: &mut Bench) -> Judged {
 }
 
 fn done_of_a_channel_left(bench: &mut Bench) -> Judged {
+    keeps_history(bench)?;
     let channel = bench.channel.clone();
     let (alice, bob) = bench.pair()?;
     alice.leave();

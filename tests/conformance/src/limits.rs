@@ -80,7 +80,11 @@ impl Limits {
     /// How many connections cases may have at a time, if they may have so many anyway.
     #[must_use]
     pub fn connections(&self, most: usize) -> usize {
-        let sessions = self.max_sessions.unwrap_or(u64::MAX).min(self.filelimit) / 2;
+        let sessions = self
+            .max_sessions
+            .unwrap_or(u64::MAX)
+            .min(self.filelimit.unwrap_or(u64::MAX))
+            / 2;
         usize::try_from(sessions).map_or(most, |sessions| most.min(sessions).max(1))
     }
 

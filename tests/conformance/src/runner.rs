@@ -99,9 +99,14 @@ fn why_not(case: &Case, subject: &Subject, how: Run) -> Option<String> {
     let most = subject.limits().max_sessions;
     let too_many = most.is_some_and(|most| case.connections as u64 > most);
     match case.company {
-        Company::Any | Company::Alone if subject.limits().filelimit < FEW => Some(
-            "the server takes very few connections that are not sessions yet (filelimit)".into(),
-        ),
+        Company::Any | Company::Alone
+            if subject.limits().filelimit.is_some_and(|limit| limit < FEW) =>
+        {
+            Some(
+                "the server takes very few connections that are not sessions yet (filelimit)"
+                    .into(),
+            )
+        }
         Company::Any | Company::Alone if too_many => Some(format!(
             "it may have {} sessions at a time, more than the server takes (max-sessions)",
             case.connections

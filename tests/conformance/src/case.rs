@@ -105,7 +105,7 @@ pub(crate) fn case(
         name: name.into(),
         title: title.into(),
         lasts: |_| Duration::ZERO,
-        connections: 4,
+        connections: 3,
         company: Company::Any,
         procedure: Procedure::Server(Arc::new(run)),
     }
@@ -142,7 +142,7 @@ impl Case {
         self
     }
 
-    /// The same with so many connections at a time, if they are not four.
+    /// The same with so many connections at a time, if they are not three.
     pub(crate) fn connections(mut self, connections: usize) -> Self {
         self.connections = connections;
         self

@@ -70,9 +70,9 @@ struct Options {
     /// A command that makes the server shut down, for the cases about that; they run last
     #[arg(long, value_name = "COMMAND")]
     shutdown_command: Option<String>,
-    /// How many connections there may be at a time
-    #[arg(long, value_name = "COUNT", default_value_t = 24)]
-    connections: usize,
+    /// How many connections there may be at a time [default: 24; 48 to a server on this machine]
+    #[arg(long, value_name = "COUNT")]
+    connections: Option<usize>,
     /// How long what has to happen at once may take, in seconds; less than the probe's timeout
     #[arg(long, value_name = "SECONDS", default_value_t = 4.0)]
     patience: f32,
@@ -217,8 +217,12 @@ fn judge(options: &Options) -> Result<u8, String> {
         }
     };
     let cases = chosen(&options.only, |case| is_about(options, case))?;
+    let usual = match &subject {
+        Subject::Server(target) if target.is_near() => 48,
+        Subject::Server(_) | Subject::Client(_) | Subject::Dialer(_) => 24,
+    };
     let how = Run {
-        connections: options.connections.max(1),
+        connections: options.connections.unwrap_or(usual).max(1),
         longest: (!options.slow).then_some(Duration::from_secs(30)),
         disruptive: options.disruptive,
     };

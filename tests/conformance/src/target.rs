@@ -93,6 +93,14 @@ impl Target {
         })
     }
 
+    /// Whether it is on this machine, whose connections a server does not limit for coming from one source (X1.12).
+    #[must_use]
+    pub fn is_near(&self) -> bool {
+        self.addresses
+            .iter()
+            .all(|address| address.ip().is_loopback())
+    }
+
     /// A TCP connection to it.
     ///
     /// # Errors

@@ -133,12 +133,12 @@ pub(super) fn cases() -> Vec<Case> {
             "A3.1/not-sent",
             "what reaches the other members, live or in a replay, has no auth in it",
             not_sent,
-        ),
+        ).connections(4),
         case(
             "A3.1/not-sent-to-servers",
             "what goes to another server, at once or when it joins the channel, has no auth in it",
             not_sent_to_servers,
-        ),
+        ).connections(4),
         case(
             "A3.2/close-reason",
             "a close reason has neither auth nor the key in it",

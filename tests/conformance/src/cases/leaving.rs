@@ -23,7 +23,8 @@ pub(super) fn cases() -> Vec<Case> {
             "L1.1/nothing-behind-a-close-frame",
             "what a session sends behind its close frame is not distributed",
             nothing_behind_a_close_frame,
-        ),
+        )
+        .connections(4),
         case(
             "L1.1/connection-ends",
             "a session whose connection ends is no member any more",
@@ -38,7 +39,8 @@ pub(super) fn cases() -> Vec<Case> {
             "L1.2/close-frame",
             "nobody is told that a session has said goodbye",
             nobody_is_told,
-        ),
+        )
+        .connections(4),
         case(
             "L1.2/connection-ends",
             "nobody is told that a session is gone without goodbye",

@@ -41,7 +41,8 @@ pub(super) fn cases() -> Vec<Case> {
             "T1.6/second-header",
             "what looks like a header, but is not the first frame, is a message",
             second_header,
-        ),
+        )
+        .connections(4),
         case(
             "T2.2/lists",
             "mles-websocket is found anywhere in a list",
@@ -162,7 +163,8 @@ pub(super) fn cases() -> Vec<Case> {
             "T3.1/both-families",
             "clients over IPv4 and over IPv6 find the same server",
             both_families,
-        ),
+        )
+        .connections(4),
     ];
     cases.extend(tls::cases());
     cases.sort_by_key(|case| crate::clause::rank(case.clause_id()));

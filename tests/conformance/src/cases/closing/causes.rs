@@ -176,7 +176,7 @@ pub(super) fn cases() -> Vec<Case> {
                 4003 => made.connections(1),
                 4005 => made.connections(3),
                 4008 => made.company(Company::Alone),
-                _ => made,
+                _ => made.connections(4),
             }
         };
         cases.push(made(

@@ -104,11 +104,7 @@ fn one_too_many(bench: &Bench) -> Judged<(Vec<Connection>, Connection, Response)
         ));
     };
     let per_source = bench.limits().per_ip_limit;
-    let is_near = bench
-        .target()
-        .addresses
-        .iter()
-        .all(|at| at.ip().is_loopback());
+    let is_near = bench.target().is_near();
     if most > MOST as u64 || per_source.is_some_and(|limit| !is_near && most >= limit) {
         return Err(Stop::Skip(format!(
             "the server takes {most} sessions, more than can be opened"
@@ -140,11 +136,7 @@ fn one_too_many(bench: &Bench) -> Judged<(Vec<Connection>, Connection, Response)
 fn just_closed(bench: &mut Bench) -> Judged {
     const MORE: usize = 8;
     let limits = bench.limits();
-    let is_near = bench
-        .target()
-        .addresses
-        .iter()
-        .all(|at| at.ip().is_loopback());
+    let is_near = bench.target().is_near();
     let per_source = limits.per_ip_limit.filter(|_| !is_near);
     let filelimit = limits.filelimit.unwrap_or(FILELIMIT);
     let most = filelimit.min(per_source.unwrap_or(u64::MAX));

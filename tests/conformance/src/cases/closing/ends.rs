@@ -30,7 +30,7 @@ pub(super) fn cases() -> Vec<Case> {
             "X1.5/ahead-of-the-outbox",
             "a close frame goes out behind the frame in progress, and what waits is dropped",
             ahead_of_the_outbox,
-        )
+        ).connections(4)
         .company(Company::Alone),
         case(
             "X1.5/nothing-follows",
@@ -41,17 +41,17 @@ pub(super) fn cases() -> Vec<Case> {
             "X1.6/behind-a-close-frame",
             "what comes behind a client's close frame is neither distributed nor stored",
             |bench| discarded(bench, &Frame::close(1000, "bye").encode()),
-        ),
+        ).connections(4),
         case(
             "X1.6/behind-a-violation",
             "what comes behind a violation of RFC 6455 is neither distributed nor stored",
             |bench| discarded(bench, &Frame::text("wrong").reserved(4).encode()),
-        ),
+        ).connections(4),
         case(
             "X1.6/behind-text-that-is-none",
             "what comes behind text that is not UTF-8 is neither distributed nor stored",
             |bench| discarded(bench, &Frame::text(*b"\xff").encode()),
-        ),
+        ).connections(4),
         case(
             "X1.6/behind-what-is-too-long",
             "what comes behind the head of a message that is too long is neither distributed nor stored",
@@ -59,7 +59,7 @@ pub(super) fn cases() -> Vec<Case> {
                 let length = bench.limits().max_message + 1;
                 discarded(bench, &head(0x81, length, Length::Shortest, true))
             },
-        ),
+        ).connections(4),
         case(
             "X1.6/behind-a-refused-header",
             "what comes behind a refused header is discarded, another header included",

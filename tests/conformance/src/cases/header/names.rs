@@ -23,7 +23,7 @@ pub(super) fn cases() -> Vec<Case> {
     for (point, one, other) in ALIKE {
         let title = format!("{one:?} and {other:?} in the name of a channel are two channels");
         let run = move |bench: &mut Bench| two_channels(bench, one, other);
-        cases.push(case(format!("H2.4/channels-by-{point}"), title, run));
+        cases.push(case(format!("H2.4/channels-by-{point}"), title, run).connections(4));
         let title = format!("{one:?} and {other:?} on a channel are two uids");
         let run = move |bench: &mut Bench| two_uids(bench, one, other);
         cases.push(case(format!("H2.4/uids-by-{point}"), title, run).connections(3));

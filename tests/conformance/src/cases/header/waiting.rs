@@ -30,7 +30,8 @@ pub(super) fn cases() -> Vec<Case> {
             "H2.3/not-before-the-join",
             "no message of a newcomer is distributed while it waits, nor if it is refused",
             not_before_the_join,
-        ),
+        )
+        .connections(4),
         case(
             "H2.3/no-pong-before-the-join",
             "a newcomer's ping is not answered while it waits",

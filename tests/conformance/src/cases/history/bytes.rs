@@ -38,7 +38,7 @@ pub(super) fn cases() -> Vec<Case> {
             "M3.6/without-the-channel",
             "the name of a channel does not count in the bound of its entries",
             without_the_channel,
-        ),
+        ).connections(4),
         case(
             "M3.8/above-the-channels-bound",
             "a message that costs more than the bound of a channel is distributed, not stored, and displaces nothing",
@@ -53,7 +53,7 @@ pub(super) fn cases() -> Vec<Case> {
             "M3.8/above-the-total",
             "a message that with its channel costs more than the total bound is distributed, not stored, and displaces nothing",
             above_the_total,
-        ),
+        ).connections(4),
         case(
             "M3.10/older-announcement-first",
             "an announcement takes the place of the older one before the bound is applied",

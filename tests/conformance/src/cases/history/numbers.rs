@@ -17,7 +17,8 @@ pub(super) fn cases() -> Vec<Case> {
             "M3.2/the-same-order-for-all",
             "what is said at the same time is replayed in the order in which it was distributed",
             the_same_order,
-        ),
+        )
+        .connections(4),
         case(
             "M3.3/newest-messages",
             "a history keeps as many messages as the limit says, the newest",
@@ -34,7 +35,8 @@ pub(super) fn cases() -> Vec<Case> {
             "M3.4/nothing-is-kept",
             "with a limit of 0 there is no history",
             nothing_is_kept,
-        ),
+        )
+        .connections(4),
     ]
 }
 

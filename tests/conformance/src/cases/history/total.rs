@@ -18,7 +18,7 @@ pub(super) fn cases() -> Vec<Case> {
             "M3.9/costs-nothing",
             "a channel with neither members nor entries takes nothing from the total bound",
             costs_nothing,
-        )
+        ).connections(4)
         .company(Company::Disruptive),
     ]
 }

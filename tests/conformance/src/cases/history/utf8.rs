@@ -69,7 +69,8 @@ pub(super) fn cases() -> Vec<Case> {
             "M4.5/neither-distributed-nor-stored",
             "text that is not UTF-8 reaches nobody, and is not in the history",
             reaches_nobody,
-        ),
+        )
+        .connections(4),
     ]);
     cases
 }

@@ -36,12 +36,14 @@ pub(super) fn cases() -> Vec<Case> {
             "J3.5/stored-in-its-place",
             "announcements are in the history, between the messages where they were accepted",
             stored_in_its_place,
-        ),
+        )
+        .connections(4),
         case(
             "J3.6/one-for-each-uid",
             "of several joins of a uid the history holds the latest announcement alone",
             one_for_each_uid,
-        ),
+        )
+        .connections(4),
         case(
             "J3.7/joins-push-out-no-messages",
             "a history full of messages loses none of them to joins",

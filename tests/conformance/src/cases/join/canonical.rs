@@ -10,11 +10,14 @@ use crate::session::{Message, listed};
 const VECTORS: &str = include_str!("../../../../../spec/vectors/announcements.json");
 
 pub(super) fn cases() -> Vec<Case> {
-    let mut cases = vec![case(
-        "J3.1/header-spelled-otherwise",
-        "the announcement has the canonical form, however the header was written",
-        header_spelled_otherwise,
-    )];
+    let mut cases = vec![
+        case(
+            "J3.1/header-spelled-otherwise",
+            "the announcement has the canonical form, however the header was written",
+            header_spelled_otherwise,
+        )
+        .connections(4),
+    ];
     cases.extend(of_vectors());
     cases.sort_by_key(|case| crate::clause::rank(case.clause_id()));
     cases
@@ -40,6 +43,7 @@ fn of_vectors() -> Vec<Case> {
             let uid = if uid == channel { &own } else { &uid };
             canonical(bench, uid, &own)
         })
+        .connections(4)
     });
     made.collect()
 }

@@ -57,17 +57,17 @@ pub(super) fn cases() -> Vec<Case> {
             "J1.7/third-session",
             "while one newcomer waits for a pair, a further one is closed with 4002 at once",
             third_session,
-        ),
+        ).connections(4),
         case(
             "J1.7/not-pinged-again",
             "the incumbent is not pinged again for a further newcomer",
             not_pinged_again,
-        ),
+        ).connections(4),
         case(
             "J1.7/first-newcomer-waits-on",
             "a further newcomer changes nothing for the one that waits",
             first_newcomer_waits_on,
-        ),
+        ).connections(4),
         case(
             "J1.8/close-frame-sent",
             "who sends a close frame and opens the next session at once gets in at once",
@@ -82,7 +82,7 @@ pub(super) fn cases() -> Vec<Case> {
             "J1.9/lagging",
             "a member that does not read is an incumbent like any other: its pong keeps the newcomer out",
             lagging,
-        )
+        ).connections(4)
         .company(Company::Alone),
         case(
             "J1.10/newcomer-ends",

@@ -38,7 +38,7 @@ pub(super) fn cases() -> Vec<Case> {
             "J2.3/join-while-others-send",
             "who joins while others send misses nothing, and hears nothing twice or out of order",
             join_while_others_send,
-        ),
+        ).connections(4),
         case(
             "J2.3/behind-a-long-replay",
             "what is accepted while a long replay is under way comes behind it, in order",

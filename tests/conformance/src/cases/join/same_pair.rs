@@ -35,7 +35,8 @@ pub(super) fn cases() -> Vec<Case> {
                 let channel = bench.another_channel();
                 two_members(bench, "alice", &channel)
             },
-        ),
+        )
+        .connections(4),
         case(
             "J1.1/same-when-put-together",
             "two pairs whose uid and channel make the same text when put together are two pairs",
@@ -44,7 +45,8 @@ pub(super) fn cases() -> Vec<Case> {
                 let (uid, channel) = (format!("alice{first}"), rest.to_owned());
                 two_members(bench, &uid, &channel)
             },
-        ),
+        )
+        .connections(4),
     ]
 }
 

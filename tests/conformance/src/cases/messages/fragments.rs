@@ -27,7 +27,7 @@ pub(super) fn cases() -> Vec<Case> {
             "M1.5/discarded",
             "a message that is not complete when its session ends is not distributed and not stored",
             discarded,
-        ),
+        ).connections(4),
         case(
             "M1.6/live",
             "messages and announcements are sent in one frame each, however they came",

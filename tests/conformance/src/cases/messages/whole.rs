@@ -21,7 +21,8 @@ pub(super) fn cases() -> Vec<Case> {
             "M1.1/every-other-member",
             "a message reaches every other member",
             every_other_member,
-        ),
+        )
+        .connections(4),
         case(
             "M1.1/looks-like-a-header",
             "a message that looks like a header is a message like any other",
@@ -46,7 +47,8 @@ pub(super) fn cases() -> Vec<Case> {
             "M1.3/one-order-for-all",
             "when several send at the same time, all receive what they have sent in one order",
             one_order_for_all,
-        ),
+        )
+        .connections(4),
         case(
             "M1.4/nobody-else-there",
             "a message is stored, also if there is nobody to receive it",
@@ -71,12 +73,14 @@ pub(super) fn cases() -> Vec<Case> {
             "M1.8/another-channel",
             "a message does not reach the members of another channel",
             another_channel,
-        ),
+        )
+        .connections(4),
         case(
             "M1.8/before-the-header",
             "a message does not reach a session that has sent no header",
             before_the_header,
-        ),
+        )
+        .connections(4),
     ]
 }
 

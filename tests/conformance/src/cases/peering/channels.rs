@@ -47,6 +47,7 @@ pub(super) fn cases() -> Vec<Case> {
             "a peer can join 65536 channels at most: beyond that, joins are refused",
             too_many_channels,
         )
+        .connections(4)
         .company(Company::Disruptive),
         case(
             "C1.9/joined-again",

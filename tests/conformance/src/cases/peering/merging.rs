@@ -19,7 +19,7 @@ pub(super) fn cases() -> Vec<Case> {
             "G1.4/ignores-until-answered",
             "what comes on a link that the server has turned is ignored until the other end's turn has come",
             ignores_until_answered,
-        ),
+        ).connections(4),
         case(
             "G1.4/but-for-faults",
             "a fault on a link that the server has turned ends it with 4012",
@@ -44,13 +44,13 @@ pub(super) fn cases() -> Vec<Case> {
             "G1.7/60-seconds",
             "a turn that is not answered within 60 s ends the link with 4003",
             sixty_seconds,
-        )
+        ).connections(4)
         .lasts(|_| Duration::from_secs(60)),
         case(
             "G1.8/joined-no-more",
             "a channel that was joined on a link is not when it has been turned by the server",
             joined_no_more,
-        ),
+        ).connections(4),
         case(
             "G1.8/joins-anew",
             "the server joins its channels anew on a link that was turned to it",

@@ -67,7 +67,7 @@ pub(super) fn cases() -> Vec<Case> {
             "R1.6/stays-if-it-lives",
             "the link to an upstream that answers the ping is kept",
             stays_if_it_lives,
-        ))
+        ).connections(4))
         .lasts(|_| Duration::from_secs(31)),
         case(
             "R1.7/64-nodes",

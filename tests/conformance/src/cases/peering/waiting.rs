@@ -22,17 +22,17 @@ pub(super) fn cases() -> Vec<Case> {
             "W1.1/nothing-meanwhile",
             "a client that waits receives nothing in the meantime",
             nothing_meanwhile,
-        ),
+        ).connections(4),
         case(
             "W1.1/heard-meanwhile",
             "a client that waits is announced, and what it says distributed, at once",
             heard_meanwhile,
-        ),
+        ).connections(4),
         case(
             "W1.1/two-seconds",
             "a client gets the replay 2 s after the join if the upstream does not answer",
             two_seconds,
-        )
+        ).connections(4)
         .lasts(|_| WAIT),
         case("W1.2/done", "the wait is over when `done` has come", done),
         case(
@@ -44,7 +44,7 @@ pub(super) fn cases() -> Vec<Case> {
             "W1.2/no-upstream-any-more",
             "the wait is over when there is no upstream any more",
             no_upstream_any_more,
-        ),
+        ).connections(4),
         case(
             "W1.3/what-has-left-meanwhile",
             "the replay has what has left the history during the wait; who comes later does not get that",
@@ -55,17 +55,17 @@ pub(super) fn cases() -> Vec<Case> {
             "W1.3/later-comes-live",
             "what is accepted after the wait comes live, even if history order puts it earlier",
             later_comes_live,
-        ),
+        ).connections(4),
         case(
             "W1.4/not-its-own",
             "what a client has said while it waited, and its announcement, are not in its replay",
             not_its_own,
-        ),
+        ).connections(4),
         case(
             "W1.5/too-much",
             "the wait is over when what is kept for it exceeds the channel's bound",
             too_much,
-        ),
+        ).connections(4),
         case(
             "W1.6/incumbent",
             "a client that waits is a member and an incumbent like any other",

@@ -32,12 +32,14 @@ pub(super) fn cases() -> Vec<Case> {
             "who has not taken its replay in time becomes lagging",
             time_is_up,
         )
+        .connections(4)
         .lasts(late),
         case(
             "L3.7/not-before",
             "who takes its replay in time gets all of it",
             not_before,
         )
+        .connections(4)
         .lasts(|limits| limits.replay_timeout * 7 / 10),
     ]
     .map(alone)

@@ -32,7 +32,7 @@ pub(super) fn cases() -> Vec<Case> {
             "C1.2/many-channels",
             "with more than 4096 channels joined, those that nobody is interested in are left at once",
             many_channels,
-        )
+        ).connections(4)
         .company(Company::Disruptive),
         alone(case(
             "C1.3/history",
@@ -63,7 +63,7 @@ pub(super) fn cases() -> Vec<Case> {
             "C1.5/silent-before-it",
             "the lower end sends nothing on a channel before it has the reply",
             silent_before_it,
-        )),
+        ).connections(4)),
         alone(case(
             "C1.7/synchronised-first",
             "a channel is not left on the upstream link before it is synchronised",
@@ -78,7 +78,7 @@ pub(super) fn cases() -> Vec<Case> {
             "C1.8/refused-is-not-joined",
             "nothing is sent on a channel whose join the upstream has refused",
             refused_is_not_joined,
-        )),
+        ).connections(4)),
         alone(case(
             "C1.8/counts-as-synchronised",
             "a channel whose join was refused counts as synchronised: who joins it does not wait",
@@ -93,7 +93,7 @@ pub(super) fn cases() -> Vec<Case> {
             "C1.8/tried-again",
             "a join that was refused is tried again after 30 s if there is still interest",
             tried_again,
-        ))
+        ).connections(4))
         .lasts(|_| Duration::from_secs(31)),
     ]
 }

@@ -24,22 +24,22 @@ pub(super) fn cases() -> Vec<Case> {
             "S2.2/256-origins",
             "a channel remembers 256 origins, those with the newest messages",
             origins_256,
-        ),
+        ).connections(4),
         case(
             "S2.2/the-one-that-has-just-come",
             "an origin whose message is older than those of 256 others is forgotten as it comes",
             the_one_that_has_just_come,
-        ),
+        ).connections(4),
         case(
             "S2.2/counts-as-seen",
             "a message of an origin that is not remembered counts as seen if it is as old as what was forgotten",
             counts_as_seen,
-        ),
+        ).connections(4),
         case(
             "S2.4/a-quarter-of-the-budget",
             "no channel remembers more origins while they use a quarter of the budget",
             a_quarter_of_the_budget,
-        )
+        ).connections(4)
         .company(Company::Disruptive),
         alone(case(
             "M3.9/forgotten-with-the-last-link",

@@ -24,7 +24,7 @@ pub(super) fn cases() -> Vec<Case> {
             "S1.4/greatest",
             "a server that hears of 2^53 - 1 as its own number closes its links with 1012 and takes a new uid",
             greatest,
-        )
+        ).connections(4)
         .company(Company::Disruptive),
         case(
             "S2.3/goes-on-above",

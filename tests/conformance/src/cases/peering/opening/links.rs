@@ -136,8 +136,7 @@ fn nothing_comes(bench: &mut Bench) -> Judged {
 /// All links that the server takes, and one that it has refused with 4004.
 fn all_links(bench: &Bench) -> Judged<Vec<Link>> {
     bench.peer_key()?;
-    let addresses = &bench.target().addresses;
-    let is_near = addresses.iter().all(|address| address.ip().is_loopback());
+    let is_near = bench.target().is_near();
     let limits = bench.limits();
     if limits.per_ip_limit.is_some_and(|limit| limit < 68) && !is_near {
         let why = "the server takes too few connections from here (--set per-ip-limit)";

@@ -287,6 +287,7 @@ fn lagging(bench: &mut Bench) -> Judged {
         return Err(Stop::Skip("no message is longer than what may wait".into()));
     }
     let mut stall = Stall::open(bench)?;
+    stall.alice.answers_pings = false;
     let silent = Instant::now();
     for length in [giant, outbox + 1000] {
         stall.tell(length).map_err(Stop::on_the_way)?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use black_box::{Launch, PEER_KEY, STD};
 use mles_conformance::report::Status;
 use mles_conformance::wire::{Frame, Opcode, Response, Trust};
-use mles_conformance::{Case, Company, Limits, Run, Subject, Target, run};
+use mles_conformance::{Case, Company, Limits, Run, Subject, Target, run, run_one};
 use rustls::ServerConnection;
 use serde_json::{Map, Value};
 
@@ -333,14 +333,21 @@ fn is_right_with(limits: &[&str]) -> Option<String> {
     }
     target.patience = FAR;
     target.peer_key = Some(PEER_KEY.1.to_owned());
-    let (mut wrong, mut passed) = (Vec::new(), 0);
+    let (mut verdicts, mut wrong, mut passed) = (Vec::new(), Vec::new(), 0);
     let how = Run {
         connections: 24,
         longest: Some(Duration::from_secs(4)),
         disruptive: false,
     };
     let subject = Subject::Server(Arc::new(target));
-    run(&subject, &split().0, how, |verdict| {
+    run(&subject, &split().0, how, |verdict| verdicts.push(verdict));
+    for mut verdict in verdicts {
+        // With such times a busy machine may leave it open; alone it has to be said.
+        for _ in 0..3 {
+            if Status::of(&verdict.result) == Status::Inconclusive {
+                verdict = run_one(&subject, &verdict.case);
+            }
+        }
         match Status::of(&verdict.result) {
             Status::Pass => passed += 1,
             Status::Skip => {}
@@ -349,7 +356,7 @@ fn is_right_with(limits: &[&str]) -> Option<String> {
                 wrong.push(format!("{case:?} with {limits:?}: {}", shown(&verdict)));
             }
         }
-    });
+    }
     if passed < 15 {
         wrong.push(format!(
             "{limits:?}: no more than {passed} cases have passed"

@@ -175,9 +175,12 @@ impl Stall {
         Ok(())
     }
 
-    /// Alice, who does not read and so answers no pings, is not to be taken for dead (K1.3).
+    /// Alice, who does not read and so answers no pings, is not to be taken for dead (K1.3), unless the case wants that.
     fn lives(&mut self) -> Judged {
-        self.alice.send(&Frame::pong("")).map_err(Stop::on_the_way)
+        match self.alice.answers_pings {
+            true => self.alice.send(&Frame::pong("")).map_err(Stop::on_the_way),
+            false => Ok(()),
+        }
     }
 
     /// The same as often as it takes for so many bytes.

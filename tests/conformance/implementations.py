@@ -4,7 +4,8 @@
     tests/conformance/implementations.py NAME=REPORT.json[,REPORT.json…] …
 
 Each implementation has the reports of one or more runs, made by `mles-conformance --json`: without a key and with one, or
-the same again, to see what happens always and what only sometimes. The text above the marker stays as it is.
+the same again, to see what happens always and what only sometimes. What one run could not say is taken from another that
+could. The text above the marker stays as it is.
 """
 import json
 import sys
@@ -28,9 +29,9 @@ def merged(paths):
                 tries.setdefault(case["case"], []).append(case)
     cases = {}
     for name, of_it in tries.items():
-        tried = [case for case in of_it if case["status"] != "skip"]
-        case = max(tried or of_it, key=lambda case: ORDER.index(case["status"]))
-        if case["status"] == "fail" and any(other["status"] == "pass" for other in tried):
+        said = [case for case in of_it if case["status"] in ("pass", "fail")]
+        case = max(said or of_it, key=lambda case: ORDER.index(case["status"]))
+        if case["status"] == "fail" and any(other["status"] == "pass" for other in said):
             case["status"] = "sometimes"
         cases[name] = case
     return cases, clauses

@@ -151,8 +151,29 @@ impl Right {
         }
     }
 
-    /// Runs a case on the server that it applies to, through this.
+    /// Runs a case on the server that it applies to, through this. A machine that is busy may keep it from saying anything:
+    /// then it is asked again.
     fn judge(&self, case: &Case, started: &[&str], proxy: impl Fn(SocketAddr) -> Proxy) -> Verdict {
+        const TRIES: usize = 3;
+        let said = |verdict: &Verdict| match Status::of(&verdict.result) {
+            Status::Pass | Status::Fail => true,
+            Status::Skip | Status::Inconclusive => false,
+        };
+        let mut verdict = self.judge_once(case, started, &proxy);
+        for _ in 1..TRIES {
+            if !said(&verdict) {
+                verdict = self.judge_once(case, started, &proxy);
+            }
+        }
+        verdict
+    }
+
+    fn judge_once(
+        &self,
+        case: &Case,
+        started: &[&str],
+        proxy: impl Fn(SocketAddr) -> Proxy,
+    ) -> Verdict {
         let settings = settings::of(case);
         if settings.is_some() || !started.is_empty() {
             let settings = settings.unwrap_or_default();

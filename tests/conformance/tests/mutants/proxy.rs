@@ -608,7 +608,7 @@ fn serve(
         let over = |side: &Side| side.has_ended && (side.is_over || !side.wants_write());
         if stopped.load(Ordering::Relaxed)
             || (over(&wires.client) && over(&wires.server))
-            || (wires.client.is_over && wires.client.has_ended)
+            || (wires.client.is_over && wires.client.has_ended && hooks.client_ended.is_none())
         {
             return Ok(());
         }

@@ -11,7 +11,7 @@ use mles_conformance::{Case, Program, Subject, Via, cases, run_one};
 use serde_json::Value;
 
 use crate::proxy::{Entry, Hooks, Proxy, Wires};
-use crate::{Mutant, at_a_time, is_data, mutant, shown};
+use crate::{Mutant, at_a_time, is_data, mutant, shown, until_said};
 
 /// The client that is right.
 fn right(binary: &black_box::Binary) -> String {
@@ -319,7 +319,7 @@ fn a_client_that_is_right_passes(binary: &black_box::Binary) {
     let hooks: Arc<dyn Fn() -> Hooks + Send + Sync> = Arc::new(Hooks::default);
     let command = right(binary);
     let wrong = at_a_time(12, &client_cases(), |case| {
-        let verdict = run_one(&subject(&command, Entry::default, &hooks), case);
+        let verdict = until_said(|| run_one(&subject(&command, Entry::default, &hooks), case));
         match Status::of(&verdict.result) {
             Status::Pass => None,
             Status::Skip | Status::Inconclusive | Status::Fail => {
@@ -356,7 +356,7 @@ fn every_wrong_client_is_noticed() {
         assert!(has_mutant, "no mutant: {case:?}");
     }
     let wrong = at_a_time(12, &pairs, |(case, what, subject)| {
-        let verdict = run_one(subject, case);
+        let verdict = until_said(|| run_one(subject, case));
         match Status::of(&verdict.result) {
             Status::Fail => None,
             Status::Pass | Status::Skip | Status::Inconclusive => Some(format!(

@@ -4,7 +4,7 @@ mod bridges;
 mod opening;
 
 use crate::proxy::{Entry, Hooks, Proxy};
-use crate::{Mutant, at_a_time, shown};
+use crate::{Mutant, at_a_time, shown, until_said};
 use black_box::{Binary, STD, TempDir, suite};
 use mles_conformance::report::Status;
 use mles_conformance::wire::server_config;
@@ -132,7 +132,7 @@ fn a_dialer_that_is_right_passes(binary: &Binary) {
     let hooks: Arc<dyn Fn() -> Hooks + Send + Sync> = Arc::new(Hooks::default);
     let command = right(binary);
     let wrong = at_a_time(4, &dialer_cases(), |case| {
-        let verdict = run_one(&subject(&command, &hooks), case);
+        let verdict = until_said(|| run_one(&subject(&command, &hooks), case));
         match Status::of(&verdict.result) {
             Status::Pass => None,
             Status::Skip | Status::Inconclusive | Status::Fail => {
@@ -167,7 +167,7 @@ fn every_wrong_dialer_is_noticed() {
         assert!(has_mutant, "no mutant: {case:?}");
     }
     let wrong = at_a_time(4, &pairs, |(case, what, subject)| {
-        let verdict = run_one(subject, case);
+        let verdict = until_said(|| run_one(subject, case));
         match Status::of(&verdict.result) {
             Status::Fail => None,
             Status::Pass | Status::Skip | Status::Inconclusive => Some(format!(

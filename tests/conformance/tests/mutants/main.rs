@@ -151,21 +151,9 @@ impl Right {
         }
     }
 
-    /// Runs a case on the server that it applies to, through this. A machine that is busy may keep it from saying anything:
-    /// then it is asked again.
+    /// Runs a case on the server that it applies to, through this.
     fn judge(&self, case: &Case, started: &[&str], proxy: impl Fn(SocketAddr) -> Proxy) -> Verdict {
-        const TRIES: usize = 3;
-        let said = |verdict: &Verdict| match Status::of(&verdict.result) {
-            Status::Pass | Status::Fail => true,
-            Status::Skip | Status::Inconclusive => false,
-        };
-        let mut verdict = self.judge_once(case, started, &proxy);
-        for _ in 1..TRIES {
-            if !said(&verdict) {
-                verdict = self.judge_once(case, started, &proxy);
-            }
-        }
-        verdict
+        until_said(|| self.judge_once(case, started, &proxy))
     }
 
     fn judge_once(
@@ -197,6 +185,19 @@ impl Right {
         }
         last.unwrap()
     }
+}
+
+/// What a case says. A machine that is busy may keep it from saying anything: then it is asked again.
+fn until_said(judge: impl Fn() -> Verdict) -> Verdict {
+    const TRIES: usize = 3;
+    let mut verdict = judge();
+    for _ in 1..TRIES {
+        match Status::of(&verdict.result) {
+            Status::Pass | Status::Fail => break,
+            Status::Skip | Status::Inconclusive => verdict = judge(),
+        }
+    }
+    verdict
 }
 
 /// What the judge is told of a server behind this proxy.

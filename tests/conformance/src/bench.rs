@@ -2,6 +2,8 @@
 
 mod conditions;
 
+pub(crate) use conditions::NO_PEERS;
+
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -193,6 +193,13 @@ impl Case {
         matches!(self.procedure, Procedure::Dialer(_))
     }
 
+    /// Whether it is about links, and so says nothing of a server that takes no peers. (O1.5 does.)
+    #[must_use]
+    pub fn needs_peers(&self) -> bool {
+        let clause = self.clause();
+        clause.document == "peering.md" && clause.id != "O1.5"
+    }
+
     pub(crate) fn procedure(&self) -> &Procedure {
         &self.procedure
     }

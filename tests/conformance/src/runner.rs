@@ -5,6 +5,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::bench::NO_PEERS;
 use crate::case::{Case, Company, Judged, Procedure, Stop, Verdict};
 use crate::transcript::Transcript;
 use crate::{Bench, Site, Stand, Subject};
@@ -96,6 +97,9 @@ fn why_not(case: &Case, subject: &Subject, how: Run) -> Option<String> {
         let seconds = lasts.as_secs_f32();
         return Some(format!("it takes {seconds:.0} s, and --slow was not given"));
     }
+    if case.needs_peers() && !takes_peers(subject) {
+        return Some(NO_PEERS.to_owned());
+    }
     let most = subject.limits().max_sessions;
     let too_many = most.is_some_and(|most| case.connections as u64 > most);
     match case.company {
@@ -129,6 +133,13 @@ fn skipped(case: &Case, why: String) -> Verdict {
         result: Err(Stop::Skip(why)),
         transcript: Vec::new(),
         took: Duration::ZERO,
+    }
+}
+
+fn takes_peers(subject: &Subject) -> bool {
+    match subject {
+        Subject::Server(target) => target.peer_key.is_some(),
+        Subject::Client(_) | Subject::Dialer(_) => true,
     }
 }
 

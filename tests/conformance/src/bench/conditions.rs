@@ -5,6 +5,10 @@ use std::time::Duration;
 use super::Bench;
 use crate::case::{Judged, Stop};
 
+/// Why what is about links is skipped.
+pub(crate) const NO_PEERS: &str =
+    "the server takes no peers, or it was not said that it does (--peer-key-file, --peering)";
+
 impl Bench {
     /// The key of the server's clients.
     ///
@@ -34,12 +38,7 @@ impl Bench {
     /// The server takes no peers: the case is skipped.
     pub fn peer_key(&self) -> Judged<String> {
         let key = self.target.peer_key.clone();
-        key.ok_or_else(|| {
-            Stop::Skip(
-                "the server takes no peers, or it was not said that it does (--peer-key-file, --peering)"
-                    .into(),
-            )
-        })
+        key.ok_or_else(|| Stop::Skip(NO_PEERS.into()))
     }
 
     /// Goes on only if a channel's history keeps so many small messages, and so many bytes.

@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use black_box::{STD, suite};
-use mles_conformance::report::Status;
 use mles_conformance::wire::{Frame, Opcode};
 use mles_conformance::{Case, Program, Subject, Via, cases, run_one};
 use serde_json::Value;
 
 use crate::proxy::{Entry, Hooks, Proxy, Wires};
-use crate::{Mutant, at_a_time, is_data, mutant, shown, until_said};
+use crate::{Mutant, at_a_time, is_data, mutant, not_failed, not_passed, until_said};
 
 /// The client that is right.
 fn right(binary: &black_box::Binary) -> String {
@@ -320,12 +319,7 @@ fn a_client_that_is_right_passes(binary: &black_box::Binary) {
     let command = right(binary);
     let wrong = at_a_time(12, &client_cases(), |case| {
         let verdict = until_said(|| run_one(&subject(&command, Entry::default, &hooks), case));
-        match Status::of(&verdict.result) {
-            Status::Pass => None,
-            Status::Skip | Status::Inconclusive | Status::Fail => {
-                Some(format!("{case:?}: {}", shown(&verdict)))
-            }
-        }
+        not_passed(&verdict)
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -356,14 +350,8 @@ fn every_wrong_client_is_noticed() {
         assert!(has_mutant, "no mutant: {case:?}");
     }
     let wrong = at_a_time(12, &pairs, |(case, what, subject)| {
-        let verdict = until_said(|| run_one(subject, case));
-        match Status::of(&verdict.result) {
-            Status::Fail => None,
-            Status::Pass | Status::Skip | Status::Inconclusive => Some(format!(
-                "{case:?} with a client that {what}: {}",
-                shown(&verdict)
-            )),
-        }
+        let verdict = run_one(subject, case);
+        not_failed(&verdict, &format!("a client that {what}"))
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

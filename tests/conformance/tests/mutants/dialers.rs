@@ -4,9 +4,8 @@ mod bridges;
 mod opening;
 
 use crate::proxy::{Entry, Hooks, Proxy};
-use crate::{Mutant, at_a_time, shown, until_said};
+use crate::{Mutant, at_a_time, not_failed, not_passed, until_said};
 use black_box::{Binary, STD, TempDir, suite};
-use mles_conformance::report::Status;
 use mles_conformance::wire::server_config;
 use mles_conformance::{Case, Program, Subject, Via, cases, run_one};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -133,12 +132,7 @@ fn a_dialer_that_is_right_passes(binary: &Binary) {
     let command = right(binary);
     let wrong = at_a_time(4, &dialer_cases(), |case| {
         let verdict = until_said(|| run_one(&subject(&command, &hooks), case));
-        match Status::of(&verdict.result) {
-            Status::Pass => None,
-            Status::Skip | Status::Inconclusive | Status::Fail => {
-                Some(format!("{case:?}: {}", shown(&verdict)))
-            }
-        }
+        not_passed(&verdict)
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -167,14 +161,8 @@ fn every_wrong_dialer_is_noticed() {
         assert!(has_mutant, "no mutant: {case:?}");
     }
     let wrong = at_a_time(4, &pairs, |(case, what, subject)| {
-        let verdict = until_said(|| run_one(subject, case));
-        match Status::of(&verdict.result) {
-            Status::Fail => None,
-            Status::Pass | Status::Skip | Status::Inconclusive => Some(format!(
-                "{case:?} with a server that {what}: {}",
-                shown(&verdict)
-            )),
-        }
+        let verdict = run_one(subject, case);
+        not_failed(&verdict, &format!("a server that {what}"))
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -17,8 +17,8 @@ use crate::proxy::{Entry, Hooks, Proxy, Wires};
 use crate::transport::hello;
 use crate::way::Manner;
 use crate::{
-    PATIENCE, SET, at_a_time, can_be_tried, is_close, is_data, server_cases, shown, tried_with,
-    turn,
+    PATIENCE, SET, at_a_time, is_close, is_data, not_passed, server_cases, shown, tried_with, turn,
+    until_said,
 };
 
 /// More patience than usual, but less than a probe takes.
@@ -184,16 +184,7 @@ fn pass(
         at_a_time,
         patience,
         |case| case,
-        |right, case| {
-            let verdict = right.judge(case, &[], &proxy);
-            match Status::of(&verdict.result) {
-                Status::Pass => None,
-                Status::Skip if !can_be_tried(case) => None,
-                Status::Skip | Status::Inconclusive | Status::Fail => {
-                    Some(format!("{case:?}: {}", shown(&verdict)))
-                }
-            }
-        },
+        |right, case| not_passed(&right.judge(case, &[], &proxy)),
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -337,10 +328,8 @@ fn is_right_with(limits: &[&str]) -> Option<String> {
     run(&subject, &quick(), how, |verdict| verdicts.push(verdict));
     for mut verdict in verdicts {
         // With such times a busy machine may leave it open; alone it has to be said.
-        for _ in 0..3 {
-            if Status::of(&verdict.result) == Status::Inconclusive {
-                verdict = run_one(&subject, &verdict.case);
-            }
+        if Status::of(&verdict.result) == Status::Inconclusive {
+            verdict = until_said(|| run_one(&subject, &verdict.case));
         }
         match Status::of(&verdict.result) {
             Status::Pass => passed += 1,

@@ -264,6 +264,29 @@ fn shown(verdict: &Verdict) -> String {
     format!("{:?}\n{}", verdict.result, lines.collect::<String>())
 }
 
+/// What there is to be told of a verdict that has to be a pass, if it is none.
+fn not_passed(verdict: &Verdict) -> Option<String> {
+    let case = &verdict.case;
+    match Status::of(&verdict.result) {
+        Status::Pass => None,
+        Status::Skip if !can_be_tried(case) => None,
+        Status::Skip | Status::Inconclusive | Status::Fail => {
+            Some(format!("{case:?}: {}", shown(verdict)))
+        }
+    }
+}
+
+/// What there is to be told of a verdict on somebody who is wrong, if it does not say so.
+fn not_failed(verdict: &Verdict, whom: &str) -> Option<String> {
+    match Status::of(&verdict.result) {
+        Status::Fail => None,
+        Status::Pass | Status::Skip | Status::Inconclusive => {
+            let case = &verdict.case;
+            Some(format!("{case:?} with {whom}: {}", shown(verdict)))
+        }
+    }
+}
+
 /// Whether this machine has what the case needs.
 fn can_be_tried(case: &Case) -> bool {
     case.clause_id() != "T3.1" || std::net::TcpListener::bind("[::1]:0").is_ok()
@@ -286,13 +309,7 @@ fn a_proxy_that_changes_nothing_passes() {
             let verdict = right.judge(case, &[], |server| {
                 Proxy::start(server, Entry::default(), Hooks::default)
             });
-            match Status::of(&verdict.result) {
-                Status::Pass => None,
-                Status::Skip if !can_be_tried(case) => None,
-                Status::Skip | Status::Inconclusive | Status::Fail => {
-                    Some(format!("{case:?}: {}", shown(&verdict)))
-                }
-            }
+            not_passed(&verdict)
         },
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -302,48 +319,47 @@ fn a_proxy_that_changes_nothing_passes() {
 #[test]
 fn every_mutant_is_noticed() {
     let (mut pairs, all) = (Vec::new(), server_cases());
-    for mutant in mutants() {
-        let mutant = Arc::new(mutant);
+    for (nth, mutant) in mutants().into_iter().enumerate() {
         for case in cases::meant_by(&all, &mutant.case) {
             if can_be_tried(&case) {
-                pairs.push((case, mutant.clone()));
+                pairs.push((case, nth));
             }
         }
     }
     let wrong = tried(
         pairs,
         |(case, _)| case,
-        |right, (case, mutant)| {
-            let verdict = right.judge(case, mutant.started, |server| {
-                let hooks = mutant.hooks.clone();
-                Proxy::start(server, (mutant.entry)(), move || hooks())
+        |right, (case, nth)| {
+            // Many remember what they have done already: each try has one of its own.
+            let mutant = || mutants().swap_remove(*nth);
+            let verdict = until_said(|| {
+                let mutant = mutant();
+                right.judge_once(case, mutant.started, |server| {
+                    let hooks = mutant.hooks.clone();
+                    Proxy::start(server, (mutant.entry)(), move || hooks())
+                })
             });
-            match Status::of(&verdict.result) {
-                Status::Fail => None,
-                Status::Pass | Status::Skip | Status::Inconclusive => Some(format!(
-                    "{case:?} with a server that {}: {}",
-                    mutant.what,
-                    shown(&verdict)
-                )),
-            }
+            not_failed(&verdict, &format!("a server that {}", mutant().what))
         },
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Each case has a mutant, and each mutant a case.
+/// Each case has a mutant that it is tried with, and each mutant a case.
 #[test]
 fn every_case_has_a_mutant() {
-    let (cases, mutants) = (server_cases(), mutants());
-    let without = cases
-        .iter()
-        .filter(|case| !mutants.iter().any(|mutant| case.is_meant_by(&mutant.case)));
-    let without: Vec<_> = without.collect();
-    assert!(without.is_empty(), "no mutant: {without:?}");
-    for mutant in &mutants {
-        let noticed = cases.iter().any(|case| case.is_meant_by(&mutant.case));
-        assert!(noticed, "no case: {}", mutant.case);
+    let all = server_cases();
+    let mut tried = HashSet::new();
+    for mutant in mutants() {
+        let meant = cases::meant_by(&all, &mutant.case);
+        assert!(!meant.is_empty(), "no case: {}", mutant.case);
+        tried.extend(meant.into_iter().map(|case| case.name));
     }
+    let without: Vec<_> = all
+        .iter()
+        .filter(|case| !tried.contains(&case.name))
+        .collect();
+    assert!(without.is_empty(), "no mutant: {without:?}");
 }
 
 /// The cases about servers; those about clients and about servers that dial are in modules of their own.

@@ -1,8 +1,9 @@
 //! A proxy between the judge and a server that is right: what it changes on the way makes a server that is wrong in just
 //! that.
 
-use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read as _, Write as _};
+mod side;
+
+use std::io::{self, ErrorKind, Read as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,6 +19,7 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::way::{Manner, Way};
+use side::Side;
 
 type Heads<T> = Box<dyn FnMut(&mut T, &mut Wires) + Send>;
 type Frames = Box<dyn FnMut(Frame, &mut Wires) + Send>;
@@ -205,127 +207,6 @@ impl Wires {
         self.client.is_over = true;
     }
 }
-
-/// One end of a connection.
-struct Side {
-    tcp: TcpStream,
-    tls: Option<rustls::Connection>,
-    out: VecDeque<u8>,
-    /// Counts records of a few bytes, as long as there are any.
-    records: Option<Arc<AtomicUsize>>,
-    sent: usize,
-    /// No more is to be sent.
-    finishing: bool,
-    finished: bool,
-    /// Nothing more comes.
-    has_ended: bool,
-    /// Nothing more goes.
-    is_over: bool,
-}
-
-impl Side {
-    fn new(tcp: TcpStream, tls: Option<rustls::Connection>) -> io::Result<Self> {
-        tcp.set_nonblocking(true)?;
-        tcp.set_nodelay(true)?;
-        Ok(Self {
-            tcp,
-            tls,
-            out: VecDeque::new(),
-            records: None,
-            sent: 0,
-            finishing: false,
-            finished: false,
-            has_ended: false,
-            is_over: false,
-        })
-    }
-
-    fn send(&mut self, bytes: &[u8]) {
-        if !self.finishing {
-            self.out.extend(bytes);
-        }
-    }
-
-    fn finish(&mut self) {
-        self.finishing = true;
-    }
-
-    /// All that has come.
-    fn receive(&mut self) -> Vec<u8> {
-        let mut received = Vec::new();
-        let mut buffer = vec![0; 1 << 16];
-        while !self.has_ended && received.len() < 1 << 18 {
-            let read = match &mut self.tls {
-                None => self.tcp.read(&mut buffer),
-                Some(tls) => match tls.reader().read(&mut buffer) {
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        match tls.read_tls(&mut self.tcp) {
-                            Ok(_) if tls.process_new_packets().is_ok() => continue,
-                            Ok(_) => Err(io::Error::other("TLS")),
-                            Err(error) => Err(error),
-                        }
-                    }
-                    read => read,
-                },
-            };
-            match read {
-                Ok(0) => self.has_ended = true,
-                Ok(count) => received.extend(&buffer[..count]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(_) => self.has_ended = true,
-            }
-        }
-        received
-    }
-
-    /// Sends what can be sent.
-    fn flush(&mut self) {
-        while !self.is_over {
-            let result = match &mut self.tls {
-                Some(tls) if tls.wants_write() => tls.write_tls(&mut self.tcp).map(|_| 0),
-                Some(tls) if !self.out.is_empty() => {
-                    let (front, _) = self.out.as_slices();
-                    let most = match &self.records {
-                        Some(records) if self.sent < IN_RECORDS => {
-                            records.fetch_add(1, Ordering::Relaxed);
-                            1 + self.sent % 29
-                        }
-                        _ => 1 << 14,
-                    };
-                    tls.writer().write(&front[..front.len().min(most)])
-                }
-                None if !self.out.is_empty() => self.tcp.write(self.out.as_slices().0),
-                Some(tls) if self.finishing && !self.finished && !tls.is_handshaking() => {
-                    tls.send_close_notify();
-                    self.finished = true;
-                    continue;
-                }
-                _ if self.finishing => {
-                    let _ = self.tcp.shutdown(Shutdown::Write);
-                    self.is_over = true;
-                    return;
-                }
-                _ => return,
-            };
-            match result {
-                Ok(count) => {
-                    self.out.drain(..count);
-                    self.sent += count;
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(_) => self.is_over = true,
-            }
-        }
-    }
-
-    fn wants_write(&self) -> bool {
-        let tls = self.tls.as_ref().is_some_and(|tls| tls.wants_write());
-        !self.is_over && (tls || !self.out.is_empty() || self.finishing)
-    }
-}
-
-/// How much comes in records of a few bytes.
-const IN_RECORDS: usize = 1 << 10;
 
 /// How the proxy accepts connections.
 pub(crate) struct Entry {

@@ -10,7 +10,7 @@ use mles_conformance::{Case, Program, Subject, Via, cases, run_one};
 use serde_json::Value;
 
 use crate::proxy::{Entry, Hooks, Proxy, Wires};
-use crate::{Mutant, at_a_time, is_data, mutant, not_failed, not_passed, until_said};
+use crate::{Make, Mutant, at_a_time, is_data, mutant, not_failed, not_passed, until_said};
 
 /// The client that is right.
 fn right(binary: &black_box::Binary) -> String {
@@ -331,17 +331,21 @@ fn every_wrong_client_is_noticed() {
     let nothing: Arc<dyn Fn() -> Hooks + Send + Sync> = Arc::new(Hooks::default);
     let mut pairs = Vec::new();
     for case in client_cases() {
-        for mutant in mutants() {
+        for (nth, mutant) in mutants().into_iter().enumerate() {
             if case.is_meant_by(&mutant.case) {
-                let subject = subject(&right, mutant.entry, &mutant.hooks);
-                pairs.push((case.clone(), mutant.what, subject));
+                let right = &right;
+                let make: Make<'_> = Box::new(move || {
+                    let mutant = mutants().swap_remove(nth);
+                    subject(right, mutant.entry, &mutant.hooks)
+                });
+                pairs.push((case.clone(), mutant.what, make));
             }
         }
         for (name, command) in COMMANDS {
             if case.is_meant_by(name) {
-                let command = command.replace("RIGHT", &right);
-                let subject = subject(&command, Entry::default, &nothing);
-                pairs.push((case.clone(), "is run wrongly", subject));
+                let (command, nothing) = (command.replace("RIGHT", &right), &nothing);
+                let make: Make<'_> = Box::new(move || subject(&command, Entry::default, nothing));
+                pairs.push((case.clone(), "is run wrongly", make));
             }
         }
     }
@@ -349,8 +353,8 @@ fn every_wrong_client_is_noticed() {
         let has_mutant = pairs.iter().any(|(of, _, _)| of.name == case.name);
         assert!(has_mutant, "no mutant: {case:?}");
     }
-    let wrong = at_a_time(12, &pairs, |(case, what, subject)| {
-        let verdict = run_one(subject, case);
+    let wrong = at_a_time(12, &pairs, |(case, what, make)| {
+        let verdict = until_said(|| run_one(&make(), case));
         not_failed(&verdict, &format!("a client that {what}"))
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

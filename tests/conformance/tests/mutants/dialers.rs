@@ -4,7 +4,7 @@ mod bridges;
 mod opening;
 
 use crate::proxy::{Entry, Hooks, Proxy};
-use crate::{Mutant, at_a_time, not_failed, not_passed, until_said};
+use crate::{Make, Mutant, at_a_time, not_failed, not_passed, until_said};
 use black_box::{Binary, STD, TempDir, suite};
 use mles_conformance::wire::server_config;
 use mles_conformance::{Case, Program, Subject, Via, cases, run_one};
@@ -144,15 +144,19 @@ fn every_wrong_dialer_is_noticed() {
     let nothing: Arc<dyn Fn() -> Hooks + Send + Sync> = Arc::new(Hooks::default);
     let mut pairs = Vec::new();
     for case in dialer_cases() {
-        for mutant in mutants() {
+        for (nth, mutant) in mutants().into_iter().enumerate() {
             if case.is_meant_by(&mutant.case) {
-                pairs.push((case.clone(), mutant.what, subject(&right, &mutant.hooks)));
+                let right = &right;
+                let make: Make<'_> =
+                    Box::new(move || subject(right, &mutants().swap_remove(nth).hooks));
+                pairs.push((case.clone(), mutant.what, make));
             }
         }
         for (name, command) in COMMANDS {
             if case.is_meant_by(name) {
-                let subject = subject(&command.replace("RIGHT", &right), &nothing);
-                pairs.push((case.clone(), "is run wrongly", subject));
+                let (command, nothing) = (command.replace("RIGHT", &right), &nothing);
+                let make: Make<'_> = Box::new(move || subject(&command, nothing));
+                pairs.push((case.clone(), "is run wrongly", make));
             }
         }
     }
@@ -160,8 +164,8 @@ fn every_wrong_dialer_is_noticed() {
         let has_mutant = pairs.iter().any(|(of, _, _)| of.name == case.name);
         assert!(has_mutant, "no mutant: {case:?}");
     }
-    let wrong = at_a_time(4, &pairs, |(case, what, subject)| {
-        let verdict = run_one(subject, case);
+    let wrong = at_a_time(4, &pairs, |(case, what, make)| {
+        let verdict = until_said(|| run_one(&make(), case));
         not_failed(&verdict, &format!("a server that {what}"))
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -264,6 +264,9 @@ fn shown(verdict: &Verdict) -> String {
     format!("{:?}\n{}", verdict.result, lines.collect::<String>())
 }
 
+/// Makes somebody who is wrong, anew for each try: many remember what they have done already.
+type Make<'a> = Box<dyn Fn() -> Subject + Send + Sync + 'a>;
+
 /// What there is to be told of a verdict that has to be a pass, if it is none.
 fn not_passed(verdict: &Verdict) -> Option<String> {
     let case = &verdict.case;
